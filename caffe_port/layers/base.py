@@ -1,0 +1,152 @@
+"""What every layer is: declared counts, learnable blobs, shape inference and a forward in torch operations.
+
+Caffe's own counterpart is ``include/caffe/layer.hpp``. A layer's life:
+
+1. ``__init__(layer_param, context)`` reads and checks its parameters;
+2. ``setup(bottom_shapes)`` runs once and creates the learnable blobs;
+3. ``reshape(bottom_shapes)`` checks shapes and returns the top shapes; it changes nothing and may run at any time;
+4. ``forward(*bottoms)`` returns a tuple of tops. Autograd of it must be Caffe's backward, also where Caffe's gradient is
+   not the true one. It takes sizes from its bottoms, never from an earlier ``reshape``, so that inputs may change shape
+   between calls and ``torch.export`` may leave the batch size open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from caffe_port import rng
+from caffe_port.errors import LayerError
+from caffe_port.layers.fillers import fill
+
+Shape = tuple[int, ...]
+
+
+@dataclass
+class LayerContext:
+    """What a layer knows of the net around it."""
+
+    phase: int = 1  #: pb.TRAIN (0) or pb.TEST (1)
+    seed: int = field(default_factory=rng.fresh_seed)  #: root of all random numbers of the net
+    rank: int = 0  #: this process among ``world`` that train side by side (Data and HDF5Data interleave records)
+    world: int = 1
+
+
+class Layer(nn.Module):
+    """Base class of all layers. ``name`` is the layer's name in the prototxt, ``layer_param`` its LayerParameter."""
+
+    TYPE: ClassVar[str] = ""
+    V1_TYPE: ClassVar[str | None] = None
+    #: (least, most) number of bottoms and tops; None: no limit.
+    BOTTOMS: ClassVar[tuple[int, int | None]] = (1, 1)
+    TOPS: ClassVar[tuple[int, int | None]] = (1, 1)
+    #: As many tops as bottoms (Caffe's EqualNumBottomTopBlobs).
+    EQUAL_BOTTOMS_TOPS: ClassVar[bool] = False
+    #: A loss layer: the first top has loss_weight 1 unless told otherwise, and tops that the prototxt leaves out are
+    #: added up to the least number (Caffe's AutoTopBlobs).
+    IS_LOSS: ClassVar[bool] = False
+    #: Bottoms that never get a gradient (labels); Caffe dies when one is asked for, force_backward leaves them out.
+    NO_GRADIENT: ClassVar[tuple[int, ...]] = ()
+    #: Whether top[0] may be computed into bottom[0].
+    IN_PLACE: ClassVar[bool] = False
+
+    def __init__(self, layer_param: Any, context: LayerContext) -> None:
+        super().__init__()
+        self.layer_param = layer_param
+        self.name: str = layer_param.name
+        self.context = context
+        self.training = context.phase == 0
+        #: set by the net: the first top and the first bottom are one blob
+        self.in_place = False
+        #: random forward passes done (data layers: batches served) so far; what an exact resume restores
+        self.passes = 0
+        self.blob_names: list[str] = []
+        self.blob_shapes: list[Shape] = []
+        self._fillers: list[Any] = []
+
+    # -- to be provided by each layer ---------------------------------------------------------------------------------
+
+    def setup(self, bottoms: Sequence[Shape]) -> None:
+        """Create the learnable blobs for bottoms of these shapes. Runs once."""
+
+    def reshape(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        """The top shapes for bottoms of these shapes.
+
+        :raises LayerError: the shapes do not fit the layer.
+        """
+        raise LayerError("has no shape rule.", layer=self.name, layer_type=self.TYPE)
+
+    # nn.Module declares forward; each layer defines ``forward(self, *bottoms: Tensor) -> tuple[Tensor, ...]``.
+
+    # -- learnable blobs ----------------------------------------------------------------------------------------------
+
+    def add_blob(self, name: str, shape: Sequence[int], filler: Any = None, learnable: bool = True) -> None:
+        """Declare the next learnable blob: Caffe's ``blobs_[i]``, of Caffe's shape; ``filler`` is a FillerParameter.
+
+        The memory is filled only when :meth:`fill_blobs` runs, so that loading weights need not pay for it.
+        """
+        self.blob_names.append(name)
+        self.blob_shapes.append(tuple(int(n) for n in shape))
+        self._fillers.append(filler)
+        self.register_parameter(name, nn.Parameter(torch.empty(self.blob_shapes[-1]), requires_grad=learnable))
+
+    @property
+    def blobs(self) -> list[nn.Parameter]:
+        """The learnable blobs in Caffe's order, as stored (a shared blob has its owner's shape)."""
+        return [self._parameters[name] for name in self.blob_names]  # type: ignore[misc]
+
+    def blob(self, index: int) -> Tensor:
+        """Learnable blob ``index`` in this layer's shape (PERMISSIVE sharing may store it in another)."""
+        stored = self._parameters[self.blob_names[index]]
+        assert stored is not None
+        shape = self.blob_shapes[index]
+        return stored if stored.shape == shape else stored.view(shape)
+
+    def fill_blobs(self) -> None:
+        """Initialise every learnable blob with its filler; without one, with zeros."""
+        for index, (blob, filler) in enumerate(zip(self.blobs, self._fillers)):
+            generator = rng.torch_generator(self.context.seed, self.name, "blob", index)
+            try:
+                fill(blob.data, filler, generator)
+            except LayerError as error:
+                raise error.at(layer=self.name, layer_type=self.TYPE) from None
+
+    # -- helpers ------------------------------------------------------------------------------------------------------
+
+    def random_generator(self, device: torch.device | str = "cpu") -> torch.Generator:
+        """A generator for this forward pass; the next call returns that of the next pass."""
+        self.passes += 1
+        return rng.torch_generator(self.context.seed, self.name, "pass", self.passes, device=device)
+
+    def error(self, cause: str, remedy: str | None = None) -> LayerError:
+        """A LayerError that names this layer."""
+        return LayerError(cause, remedy=remedy, layer=self.name, layer_type=self.TYPE)
+
+    def check(self, condition: bool, cause: str, remedy: str | None = None) -> None:
+        """Raise :meth:`error` unless ``condition``."""
+        if not condition:
+            raise self.error(cause, remedy)
+
+    def axis(self, value: int, shape: Shape, *, end: bool = False) -> int:
+        """``value`` as a non-negative axis of ``shape`` (Caffe's CanonicalAxisIndex); ``end`` also admits its length."""
+        last = len(shape) if end else len(shape) - 1
+        axis = value + last + 1 if value < 0 else value
+        text = f"axis {value} out of range for {len(shape)}-D blob with shape {format_shape(shape)}."
+        self.check(0 <= axis <= last, text)
+        return axis
+
+    def extra_repr(self) -> str:
+        """The type and the blob shapes, for ``print(net)``."""
+        return f"{self.TYPE}" + "".join(f", {n}{list(s)}" for n, s in zip(self.blob_names, self.blob_shapes))
+
+
+def format_shape(shape: Sequence[int]) -> str:
+    """``(2, 3, 5)`` as Caffe prints it: ``2 3 5 (30)``."""
+    count = 1
+    for n in shape:
+        count *= n
+    return " ".join([*map(str, shape), f"({count})"])
