@@ -1,6 +1,6 @@
 """Write caffe_port/proto/caffe.desc from caffe.proto. Needs protoc from grpcio-tools (in the ``test`` extra).
 
-    python tools/compile_proto.py
+python tools/compile_proto.py
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ Caffe's own counterpart is ``include/caffe/layer.hpp``. A layer's life:
 1. ``__init__(layer_param, context)`` reads and checks its parameters;
 2. ``setup(bottom_shapes)`` runs once and creates the learnable blobs;
 3. ``reshape(bottom_shapes)`` checks shapes and returns the top shapes; it changes nothing and may run at any time;
-4. ``forward(*bottoms)`` returns a tuple of tops. Autograd of it must be Caffe's backward, also where Caffe's gradient is
-   not the true one. It takes sizes from its bottoms, never from an earlier ``reshape``, so that inputs may change shape
-   between calls and ``torch.export`` may leave the batch size open.
+4. ``forward(*bottoms)`` returns a tuple of tops. Autograd of it must be Caffe's backward, also where Caffe's gradient
+   is not the true one. It takes sizes from its bottoms, never from an earlier ``reshape``: inputs may change shape
+   between calls, and ``torch.export`` may leave the batch size open.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Layer(nn.Module):
             raise self.error(cause, remedy)
 
     def axis(self, value: int, shape: Shape, *, end: bool = False) -> int:
-        """``value`` as a non-negative axis of ``shape`` (Caffe's CanonicalAxisIndex); ``end`` also admits its length."""
+        """``value`` as a non-negative axis of ``shape`` (CanonicalAxisIndex); ``end`` also admits its length."""
         last = len(shape) if end else len(shape) - 1
         axis = value + last + 1 if value < 0 else value
         text = f"axis {value} out of range for {len(shape)}-D blob with shape {format_shape(shape)}."

@@ -18,8 +18,9 @@ from caffe_port.layers.registry import create_layer
 from caffe_port.proto import pb
 from caffe_port.proto.text import parse_text
 
-#: numeric: outputs equal a literal loop in numpy. gradient: autograd.gradcheck in float64, or, where Caffe's gradient is
-#: not the true one or there is none, a test of what Caffe does instead. errors: wrong parameters and shapes are refused.
+#: numeric: outputs equal a literal loop in numpy. gradient: autograd.gradcheck in float64, or, where Caffe's gradient
+#: is not the true one or there is none, a test of what Caffe does instead. errors: wrong parameters and shapes are
+#: refused.
 KINDS = ("numeric", "gradient", "errors")
 
 CHECKED: dict[str, set[str]] = defaultdict(set)
