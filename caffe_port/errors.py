@@ -77,6 +77,10 @@ class FormatError(CaffeError):
     """A file is not what it should be: prototxt syntax, unknown field, truncated or foreign binary."""
 
 
+class UnknownFieldError(FormatError):
+    """A file sets a field that its message does not have; ``unknown="warn"`` or ``--allow-unknown`` skips it."""
+
+
 class WeightsError(CaffeError):
     """Weights do not fit the net: shapes, blob counts, missing layers."""
 

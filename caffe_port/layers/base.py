@@ -66,6 +66,8 @@ class Layer(nn.Module):
         self.passes = 0
         self.blob_names: list[str] = []
         self.blob_shapes: list[Shape] = []
+        #: per blob whether gradients may ever change it (BatchNorm's running sums: never)
+        self.learnable: list[bool] = []
         self._fillers: list[Any] = []
 
     # -- to be provided by each layer ---------------------------------------------------------------------------------
@@ -87,11 +89,12 @@ class Layer(nn.Module):
     def add_blob(self, name: str, shape: Sequence[int], filler: Any = None, learnable: bool = True) -> None:
         """Declare the next learnable blob: Caffe's ``blobs_[i]``, of Caffe's shape; ``filler`` is a FillerParameter.
 
-        The memory is filled only when :meth:`fill_blobs` runs, so that loading weights need not pay for it.
+        The memory is filled only when :meth:`fill_blob` runs, so that loading weights need not pay for it.
         """
         self.blob_names.append(name)
         self.blob_shapes.append(tuple(int(n) for n in shape))
         self._fillers.append(filler)
+        self.learnable.append(learnable)
         self.register_parameter(name, nn.Parameter(torch.empty(self.blob_shapes[-1]), requires_grad=learnable))
 
     @property
@@ -106,14 +109,22 @@ class Layer(nn.Module):
         shape = self.blob_shapes[index]
         return stored if stored.shape == shape else stored.view(shape)
 
+    def share_blob(self, index: int, owner: nn.Parameter) -> None:
+        """Use ``owner``, a blob of another layer with as many values, as learnable blob ``index``."""
+        self._parameters[self.blob_names[index]] = owner
+
+    def fill_blob(self, index: int) -> None:
+        """Initialise learnable blob ``index`` with its filler; without one, with zeros."""
+        generator = rng.torch_generator(self.context.seed, self.name, "blob", index)
+        try:
+            fill(self.blobs[index].data, self._fillers[index], generator)
+        except LayerError as error:
+            raise error.at(layer=self.name, layer_type=self.TYPE) from None
+
     def fill_blobs(self) -> None:
-        """Initialise every learnable blob with its filler; without one, with zeros."""
-        for index, (blob, filler) in enumerate(zip(self.blobs, self._fillers)):
-            generator = rng.torch_generator(self.context.seed, self.name, "blob", index)
-            try:
-                fill(blob.data, filler, generator)
-            except LayerError as error:
-                raise error.at(layer=self.name, layer_type=self.TYPE) from None
+        """Initialise every learnable blob."""
+        for index in range(len(self.blob_names)):
+            self.fill_blob(index)
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 
@@ -135,9 +146,16 @@ class Layer(nn.Module):
         """``value`` as a non-negative axis of ``shape`` (CanonicalAxisIndex); ``end`` also admits its length."""
         last = len(shape) if end else len(shape) - 1
         axis = value + last + 1 if value < 0 else value
-        text = f"axis {value} out of range for {len(shape)}-D blob with shape {format_shape(shape)}."
-        self.check(0 <= axis <= last, text)
+        if not 0 <= axis <= last:  # the message is made only then: under torch.export a shape cannot be printed
+            raise self.error(f"axis {value} out of range for {len(shape)}-D blob with shape {format_shape(shape)}.")
         return axis
+
+    def refuse_gradient(self, bottoms: Sequence[Tensor], what: str = "label inputs") -> None:
+        """Raise :meth:`error` when a bottom of :attr:`NO_GRADIENT` asks for a gradient; ``what`` names such bottoms."""
+        if torch.is_grad_enabled() and any(bottoms[i].requires_grad for i in self.NO_GRADIENT if i < len(bottoms)):
+            raise self.error(
+                f"cannot backpropagate to {what}.", "Set propagate_down: false for it, or detach what computes it."
+            )
 
     def extra_repr(self) -> str:
         """The type and the blob shapes, for ``print(net)``."""

@@ -17,7 +17,7 @@ def fill(blob: Tensor, filler: Any, generator: torch.Generator) -> None:
 
     Values are drawn from ``generator``; they are not the numbers of Caffe's generator, only of its distribution.
 
-    :raises LayerError: an unknown filler type, or a shape that the filler does not take.
+    :raises LayerError: an unknown filler type, a setting out of range, or a shape that the filler does not take.
     """
     if filler is None:
         blob.zero_()
@@ -28,6 +28,8 @@ def fill(blob: Tensor, filler: Any, generator: torch.Generator) -> None:
         raise LayerError(f"Unknown filler name: '{filler.type}'.", remedy=f"Known fillers: {known}.")
     if filler.sparse != -1 and filler.type != "gaussian":
         raise LayerError(f"Sparsity not supported by the {filler.type} filler.", remedy="Only gaussian takes 'sparse'.")
+    if blob.numel() == 0:
+        raise LayerError(f"A filler has nothing to fill: the blob has shape {tuple(blob.shape)}.")
     rule(blob, filler, generator)
 
 
@@ -36,36 +38,44 @@ def _constant(blob: Tensor, filler: Any, generator: torch.Generator) -> None:
 
 
 def _uniform(blob: Tensor, filler: Any, generator: torch.Generator) -> None:
-    if filler.min > filler.max:
-        raise LayerError(f"The uniform filler has min {filler.min:g} above max {filler.max:g}.")
+    if not 0 <= filler.max - filler.min <= torch.finfo(blob.dtype).max:
+        raise LayerError(f"The uniform filler has no range from min {filler.min:g} to max {filler.max:g}.")
     blob.uniform_(filler.min, filler.max, generator=generator)
 
 
 def _gaussian(blob: Tensor, filler: Any, generator: torch.Generator) -> None:
     """Normal(mean, std). ``sparse`` n keeps each weight with probability n / outputs, outputs being shape[0]."""
-    if filler.std < 0:
-        raise LayerError(f"The gaussian filler has a negative std {filler.std:g}.")
+    if not filler.std > 0:
+        raise LayerError(f"The gaussian filler needs a positive std, not {filler.std:g}.", remedy="Use constant for 0.")
+    if filler.sparse < -1:
+        raise LayerError(f"sparse must be -1 (off), 0 or positive, not {filler.sparse}.")
     blob.normal_(filler.mean, filler.std, generator=generator)
     if filler.sparse >= 0:
-        if blob.ndim < 1:
-            raise LayerError("Sparse initialisation needs a blob with at least one axis.")
-        keep = filler.sparse / blob.shape[0]
+        outputs = _outputs(blob, filler)
+        keep = filler.sparse / outputs
         if keep > 1:
-            raise LayerError(f"sparse: {filler.sparse} is more than the {blob.shape[0]} outputs.")
+            raise LayerError(f"sparse: {filler.sparse} is more than the {outputs} outputs.")
         blob.mul_(torch.bernoulli(torch.full(blob.shape, keep), generator=generator))
 
 
 def _positive_unitball(blob: Tensor, filler: Any, generator: torch.Generator) -> None:
     """Uniform on [0, 1), then every shape[0] slice divided by its sum."""
     blob.uniform_(0, 1, generator=generator)
-    rows = blob.view(blob.shape[0], -1)
+    rows = blob.view(_outputs(blob, filler), -1)
     rows.div_(rows.sum(dim=1, keepdim=True))
+
+
+def _outputs(blob: Tensor, filler: Any) -> int:
+    """shape[0] of ``blob``, which needs one."""
+    if blob.ndim == 0:
+        raise LayerError(f"The {filler.type} filler needs a blob with at least one axis.")
+    return blob.shape[0]
 
 
 def _fan(blob: Tensor, filler: Any) -> float:
     """The n of the xavier and msra fillers. fan_in and fan_out are Caffe's: count / shape[0] and count / shape[1]."""
     count = blob.numel()
-    fan_in = count / blob.shape[0]
+    fan_in = count / _outputs(blob, filler)
     fan_out = count / blob.shape[1] if blob.ndim > 1 else count
     if filler.variance_norm == filler.AVERAGE:
         return (fan_in + fan_out) / 2

@@ -1,0 +1,46 @@
+"""InnerProduct."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from caffe_port.layers.base import Layer, Shape
+from caffe_port.layers.registry import register
+
+
+@register("InnerProduct", v1="INNER_PRODUCT")
+class InnerProduct(Layer):
+    """Fully connected layer: y = W x + b, x being the bottom's axes from ``axis`` (default 1) on, flattened to K.
+
+    Bottom (M..., K...), top (M..., N) with N = num_output. Blobs: ``weight`` (N, K), with ``transpose`` (K, N), and
+    with bias_term ``bias`` (N,). Caffe: inner_product_layer.cpp.
+
+    :raises LayerError: num_output is missing, axis is out of range, or K is not that of the weights.
+    """
+
+    def setup(self, bottoms: Sequence[Shape]) -> None:
+        param = self.layer_param.inner_product_param
+        self.check(param.num_output > 0, "num_output must be positive.", "Set inner_product_param { num_output: N }.")
+        outputs, inputs = param.num_output, prod(bottoms[0][self.axis(param.axis, bottoms[0]) :])
+        shape = (inputs, outputs) if param.transpose else (outputs, inputs)
+        self.add_blob("weight", shape, param.weight_filler)
+        if param.bias_term:
+            self.add_blob("bias", (outputs,), param.bias_filler)
+
+    def reshape(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        param = self.layer_param.inner_product_param
+        axis = self.axis(param.axis, bottoms[0])
+        inputs, expected = prod(bottoms[0][axis:]), self.blob_shapes[0][0 if param.transpose else 1]
+        cause = f"the bottom has {inputs} inputs from axis {axis} on, but the weights take {expected}."
+        self.check(inputs == expected, f"Input size incompatible with inner product parameters: {cause}")
+        return [(*bottoms[0][:axis], param.num_output)]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        param = self.layer_param.inner_product_param
+        weight = self.blob(0).t() if param.transpose else self.blob(0)
+        flat = x.flatten(self.axis(param.axis, tuple(x.shape)))
+        return (F.linear(flat, weight, self.blob(1) if param.bias_term else None),)

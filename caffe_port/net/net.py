@@ -1,0 +1,242 @@
+"""``Net``: a Caffe net as an ``nn.Module``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from caffe_port import rng
+from caffe_port.errors import CaffeError, NetError
+from caffe_port.layers import Layer, LayerContext
+from caffe_port.layers.base import Shape
+from caffe_port.log import log
+from caffe_port.net.filter import filter_net, net_state
+from caffe_port.net.graph import GraphBuilder, Node, Param
+from caffe_port.net.splits import insert_splits
+from caffe_port.net.weights import Missing, load_weights, save_weights
+from caffe_port.proto.files import read_net
+from caffe_port.proto.text import format_text
+
+
+class Net(nn.Module):
+    """A Caffe net: layers by Caffe's names, called with tensors by input name, returning output blobs by name.
+
+    ::
+
+        net = caffe_port.Net("deploy.prototxt", "weights.caffemodel")
+        prob = net(data=images)["prob"]
+
+    :param prototxt: path of a net file (text or binary, any age), or a NetParameter message.
+    :param weights: path of a ``.caffemodel`` or ``.caffemodel.h5``.
+    :param phase: ``"TRAIN"`` or ``"TEST"``; with ``level`` and ``stages`` it selects the layers (include/exclude).
+    :param seed: root of all random numbers (fillers, dropout, data augmentation); None: from the operating system.
+    :param unknown: ``"warn"`` accepts unknown prototxt fields with a warning.
+    :param missing: ``"error"`` refuses a learnable layer that the weights lack; ``"log"`` leaves it as its filler made
+        it.
+    :raises CaffeError: the file, a layer or the weights are at fault; the message says what and where.
+
+    ``net.inputs`` and ``net.outputs`` are blob names, ``net.blob_shapes`` all shapes, ``net.params`` the learnable
+    parameters with their multipliers. ``net.train()`` and ``net.eval()`` switch the behaviour of layers (dropout,
+    batch statistics), not the selection of layers, which ``phase`` fixed.
+    """
+
+    def __init__(
+        self,
+        prototxt: str | Path | Any,
+        weights: str | Path | None = None,
+        phase: str | int = "TEST",
+        level: int = 0,
+        stages: Iterable[str] = (),
+        *,
+        seed: int | None = None,
+        unknown: str = "error",
+        missing: Missing = "error",
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        super().__init__()
+        is_file = isinstance(prototxt, (str, Path))
+        self.source = str(prototxt) if is_file else None
+        given = read_net(prototxt, unknown=unknown) if is_file else prototxt
+        state = net_state(phase, level, stages)
+        context = LayerContext(state.phase, rng.fresh_seed() if seed is None else seed, rank, world)
+        try:
+            filtered = filter_net(given, state)
+            log.info("Initializing net from parameters: \n%s", _LazyText(filtered))
+            self.net_param = insert_splits(filtered)
+            graph = GraphBuilder(self.net_param, context).build()
+        except CaffeError as error:
+            raise error.at(file=self.source) from None
+        self.context = context
+        self.net_name: str = self.net_param.name
+        self.nodes: list[Node] = graph.nodes
+        self.params: list[Param] = graph.params
+        self.blob_shapes: dict[str, Shape] = graph.blob_shapes
+        self.inputs: list[str] = graph.inputs
+        self.outputs: list[str] = graph.outputs
+        for node in self.nodes:
+            self._modules[self._module_key(node.name)] = node.layer
+        self._last_use = {name: i for i, node in enumerate(self.nodes) for name in (*node.bottoms, *node.tops)}
+        loaded = set() if weights is None else load_weights(self, weights, missing)
+        for param in self.params:  # fillers only where no file gave the values: they cost as much as loading
+            if id(param.blob) not in loaded:
+                param.owner.fill_blob(param.index)
+        self.train(state.phase == 0)
+
+    def _module_key(self, name: str) -> str:
+        """``name`` as a key of ``_modules``: no dots, no attribute of Net, and unique (Caffe asks for none of
+        these)."""
+        key = name.replace(".", "_") or "_"
+        while key in self._modules or hasattr(type(self), key):
+            key += "_"
+        return key
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **inputs: Tensor) -> dict[str, Tensor]:
+        """Compute the output blobs.
+
+        :param args: tensors in the order of ``net.inputs``, or one mapping from input names to tensors.
+        :param inputs: tensors by input name. Data layers serve their own batches and take no input.
+        :return: the blobs that no layer consumes, by name.
+        :raises NetError: an input is missing, unknown, or of a shape that a layer refuses.
+        """
+        blobs, _ = self.run(self._bind(args, inputs), keep=self.outputs)
+        return {name: blobs[name] for name in self.outputs}
+
+    def run(
+        self,
+        inputs: Mapping[str, Tensor],
+        keep: Iterable[str] | None = None,
+        traced: dict[str, Tensor] | None = None,
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Run every layer on ``inputs``.
+
+        :param keep: names of the blobs wanted; others are freed after their last use. None: every blob.
+        :param traced: receives, by blob name, the tensors whose ``grad`` is the blob's diff after ``loss.backward()``
+            (of a blob computed in-place the first version, as in Caffe).
+        :return: blobs by name, and the weighted sum of the losses (None without a loss layer).
+        """
+        if not torch.compiler.is_compiling():
+            self.reshape({name: tuple(value.shape) for name, value in inputs.items()})
+        blobs = dict(inputs)
+        kept = None if keep is None else set(keep)
+        loss = None
+        for index, node in enumerate(self.nodes):
+            if node.layer.TYPE != "Input":
+                tops = self.run_layer(node, [blobs[name] for name in node.bottoms])
+                blobs.update(zip(node.tops, tops))
+                if traced is not None:
+                    for name, top in zip(node.tops, tops):
+                        if top.requires_grad and name not in traced:
+                            top.retain_grad()
+                            traced[name] = top
+                for top, weight in zip(tops, node.loss_weights):
+                    if weight:
+                        term = top.sum() * weight
+                        loss = term if loss is None else loss + term
+            if kept is not None:
+                for name in (*node.bottoms, *node.tops):
+                    if self._last_use[name] == index and name not in kept:
+                        blobs.pop(name, None)
+        return blobs, loss
+
+    def run_layer(self, node: Node, bottoms: list[Tensor]) -> tuple[Tensor, ...]:
+        """The tops of one layer; bottoms that get no diff are cut off from the graph."""
+        cut = [
+            value if flows or not value.requires_grad else value.detach()
+            for value, flows in zip(bottoms, node.bottom_need_backward)
+        ]
+        try:
+            return node.layer(*cut)
+        except CaffeError as error:
+            raise error.at(file=self.source, layer=node.name, layer_type=node.layer.TYPE) from None
+
+    def _bind(self, args: tuple[Any, ...], named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if len(args) == 1 and isinstance(args[0], Mapping):
+            bound = dict(args[0])
+        elif len(args) > len(self.inputs):
+            raise NetError(f"{len(args)} inputs given; the net takes {', '.join(self.inputs) or 'none'}.")
+        else:
+            bound = dict(zip(self.inputs, args))
+        for name, value in named.items():
+            if name in bound:
+                raise NetError(f"Input '{name}' is given twice.", file=self.source)
+            bound[name] = value
+        missing = [name for name in self.inputs if name not in bound]
+        unknown = [name for name in bound if name not in self.inputs]
+        if missing or unknown:
+            cause = f"Missing input: {', '.join(missing)}." if missing else f"Unknown input: {', '.join(unknown)}."
+            raise NetError(cause, file=self.source, remedy=f"The net takes {', '.join(self.inputs) or 'no inputs'}.")
+        return bound
+
+    # -- shapes -------------------------------------------------------------------------------------------------------
+
+    def reshape(self, inputs: Mapping[str, Shape]) -> None:
+        """Propagate new input shapes through the net: ``blob_shapes`` and every node's ``top_shapes``.
+
+        :raises NetError: a layer refuses the shape of its bottoms; nothing is changed then.
+        """
+        if all(self.blob_shapes.get(name) == shape for name, shape in inputs.items()):
+            return
+        shapes = {**self.blob_shapes, **inputs}
+        tops: list[list[Shape]] = []
+        for node in self.nodes:
+            if node.layer.TYPE == "Input":
+                tops.append([shapes[name] for name in node.tops])
+                continue
+            try:
+                tops.append(node.layer.reshape([shapes[name] for name in node.bottoms]))
+            except CaffeError as error:
+                raise error.at(file=self.source, layer=node.name, layer_type=node.layer.TYPE) from None
+            shapes.update(zip(node.tops, tops[-1]))
+        self.blob_shapes = shapes
+        for node, node_tops in zip(self.nodes, tops):
+            node.top_shapes = node_tops
+
+    @property
+    def device(self) -> torch.device:
+        """Where the learnable blobs lie (the CPU for a net without any)."""
+        return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
+
+    # -- parts and files ----------------------------------------------------------------------------------------------
+
+    def layer(self, name: str) -> Layer:
+        """The first layer called ``name``.
+
+        :raises NetError: there is none.
+        """
+        for node in self.nodes:
+            if node.name == name:
+                return node.layer
+        raise NetError(f"The net has no layer '{name}'.", file=self.source)
+
+    def load(self, weights: str | Path, missing: Missing = "log") -> None:
+        """Copy the weights of every layer whose name the file has (Caffe: CopyTrainedLayersFrom).
+
+        :raises CaffeError: the file cannot be read, a layer does not fit, no layer matches, or ``missing="error"`` and
+            a learnable layer is not in the file. The net is unchanged then.
+        """
+        load_weights(self, weights, missing)
+
+    def save(self, path: str | Path, diffs: bool = False, hdf5: bool | None = None) -> None:
+        """Write weights that real Caffe reads.
+
+        :param diffs: add the gradients.
+        :param hdf5: the form; None: a ``.caffemodel.h5`` if the path ends in ``.h5``, else a ``.caffemodel``.
+        """
+        save_weights(self, path, diffs, str(path).endswith(".h5") if hdf5 is None else hdf5)
+
+
+class _LazyText:
+    """A message as prototxt text, made only if a log line is really written."""
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+
+    def __str__(self) -> str:
+        return format_text(self._message)

@@ -1,0 +1,135 @@
+"""Copying weights between files and nets (Caffe: net.cpp, CopyTrainedLayersFrom, ToProto and ToHDF5)."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from caffe_port.errors import WeightsError
+from caffe_port.layers import Layer
+from caffe_port.layers.base import format_shape
+from caffe_port.log import log
+from caffe_port.proto.layer_weights import LayerWeights
+from caffe_port.proto.weights import read_weights, write_caffemodel, write_hdf5_weights
+
+if TYPE_CHECKING:
+    from caffe_port.net.net import Net
+
+Missing = Literal["error", "log"]
+
+
+def load_weights(net: Net, path: str | Path, missing: Missing) -> set[int]:
+    """Copy the blobs of every layer of ``path`` whose name ``net`` has; return the ids of the parameters written.
+
+    Everything is checked before anything is copied.
+
+    :raises CaffeError: the file cannot be read; a layer has other blobs than the file; no layer matches; or, with
+        ``missing="error"``, a learnable layer is not in the file.
+    """
+    source = read_weights(path)
+    targets: dict[str, Layer] = {}
+    for node in net.nodes:
+        targets.setdefault(node.name, node.layer)
+    shared = {id(layer.blobs[i]) for param in net.params for layer, i in param.users[1:]}
+    pairs: list[tuple[Layer, LayerWeights]] = []
+    for weights in source:
+        layer = targets.get(weights.name)
+        if layer is None:
+            log.info("Ignoring source layer %s", weights.name)
+            continue
+        _check_fit(layer, weights, path, shared if source.format == "hdf5" else set())
+        pairs.append((layer, weights))
+    filled = {id(layer.blobs[i]) for layer, weights in pairs for i, b in enumerate(weights.blobs) if b is not None}
+    _check_missing(net, filled, path, missing)
+    with torch.no_grad():
+        for layer, weights in pairs:
+            for index, array in enumerate(weights.blobs):
+                if array is not None:
+                    layer.blob(index).copy_(_tensor(array).view(layer.blob_shapes[index]))
+    return filled
+
+
+def _check_fit(layer: Layer, weights: LayerWeights, path: str | Path, shared: set[int]) -> None:
+    """Refuse blobs of another number or shape. HDF5 files leave out blobs that another layer owns (``shared``)."""
+    blobs = layer.blobs
+    left_out = [i for i in range(len(blobs)) if i >= len(weights.blobs) or weights.blobs[i] is None]
+    if len(weights.blobs) > len(blobs) or any(id(blobs[i]) not in shared for i in left_out):
+        given = sum(blob is not None for blob in weights.blobs)
+        raise WeightsError(
+            f"Incompatible number of blobs for layer {layer.name}: {given} in the file, {len(blobs)} in the net.",
+            file=path,
+            layer=layer.name,
+            layer_type=layer.TYPE,
+            remedy="A bias_term that differs is the usual cause.",
+        )
+    for index, array in enumerate(weights.blobs):
+        if array is not None and not weights.fits(index, layer.blob_shapes[index]):
+            raise WeightsError(
+                f"Cannot copy param {index} weights from layer '{layer.name}'; shape mismatch. Source param shape is "
+                f"{format_shape(array.shape)}; target param shape is {format_shape(layer.blob_shapes[index])}.",
+                file=path,
+                layer=layer.name,
+                layer_type=layer.TYPE,
+                remedy="To learn this layer's parameters from scratch rather than copying from a saved net, rename the "
+                "layer.",
+            )
+
+
+def _check_missing(net: Net, filled: set[int], path: str | Path, missing: Missing) -> None:
+    lacking = [node for node in net.nodes if any(id(blob) not in filled for blob in node.layer.blobs)]
+    if net.params and not filled:
+        raise WeightsError(
+            "No learnable layer of the net is in this file.",
+            file=path,
+            remedy=f"The net's are: {_names(lacking)}. Is this the file of another net?",
+        )
+    if lacking and missing == "error":
+        first = lacking[0]
+        raise WeightsError(
+            f"The file has no blobs for {len(lacking)} learnable layer(s): {_names(lacking)}.",
+            file=path,
+            layer=first.name,
+            layer_type=first.layer.TYPE,
+            remedy="Was the file cut off, or is a layer renamed? missing='log' (--allow-missing) leaves them as their "
+            "fillers made them.",
+        )
+    for node in lacking:
+        log.info("Layer %s is not in %s: it starts from its filler", node.name, path)
+
+
+def _names(nodes: list) -> str:
+    names = [node.name for node in nodes]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def save_weights(net: Net, path: str | Path, diffs: bool, hdf5: bool) -> None:
+    """Write the weights of ``net``, and with ``diffs`` its gradients, to ``path``."""
+    shared = {(id(layer), index) for param in net.params for layer, index in param.users[1:]}
+    blobs: dict[str, list[np.ndarray | None]] = {}
+    grads: dict[str, list[np.ndarray | None]] = {}
+    for node in net.nodes:
+        layer = node.layer
+        for index, blob in enumerate(layer.blobs):
+            left_out = hdf5 and (id(layer), index) in shared  # in HDF5 only the owner writes a shared blob
+            blobs.setdefault(node.name, []).append(None if left_out else _array(layer.blob(index)))
+            if diffs:
+                shape = layer.blob_shapes[index]
+                grad = torch.zeros(shape) if blob.grad is None else blob.grad.view(shape)
+                grads.setdefault(node.name, []).append(_array(grad))
+    write = write_hdf5_weights if hdf5 else write_caffemodel
+    write(path, net.net_param, blobs, grads if diffs else None)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().float().cpu().contiguous().numpy()
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """``array``, which may be a read-only map of a file, as a tensor to copy from."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)

@@ -1,0 +1,161 @@
+"""Nets and solvers on disk: read in whatever form they are, text or binary, old or new; written whole or not at all."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError, EncodeError
+
+from caffe_port.errors import CaffeWarning, FormatError, UnknownFieldError
+from caffe_port.files import atomic_write
+from caffe_port.proto import forks
+from caffe_port.proto.mapped import open_map, refuse_foreign
+from caffe_port.proto.schema import pb
+from caffe_port.proto.text import format_text, parse_text, top_level_names
+from caffe_port.proto.unknown import Unknown, clean_strings, unknown_fields
+from caffe_port.proto.upgrade import complete_snapshot_prefix, upgrade_net, upgrade_solver
+
+_NET = "a net (.prototxt, .caffemodel)"
+_SOLVER = "a solver (.prototxt)"
+_HEAD = 4096
+_BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+#: comments, then a field name and what may follow it: no binary message begins like this
+_TEXT_START = re.compile(rb"(?:\s|#[^\n]*\n)*[A-Za-z_][A-Za-z0-9_]*\s*[:{<]")
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+
+
+def is_text(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` is prototxt text, in any encoding, rather than a binary message.
+
+    A binary net holds lengths and field keys below 32 within its first bytes; text holds them only by accident.
+    """
+    return head.startswith(_BOMS) or _TEXT_START.match(head) is not None or _CONTROL.search(head) is None
+
+
+def is_text_file(path: str | Path) -> bool:
+    """:func:`is_text` of the file at ``path``.
+
+    :raises FormatError: the file is absent, unreadable or empty.
+    """
+    return is_text(bytes(open_map(path)[:_HEAD]))
+
+
+def read_net(path: str | Path, unknown: str = "error") -> Any:
+    """The NetParameter in the file at ``path``, text or binary (told by content), upgraded to the current form.
+
+    :param unknown: ``"error"``, or ``"warn"``: skip fields that BVLC Caffe does not have, with a CaffeWarning each.
+    :raises FormatError: the file is absent, unreadable, empty, cut off, something else, or refused by
+        :func:`~caffe_port.proto.text.parse_text` or :func:`~caffe_port.proto.upgrade.upgrade_net`.
+    """
+    return upgrade_net(_read(path, pb.NetParameter, unknown), path)
+
+
+def read_solver(path: str | Path, unknown: str = "error") -> Any:
+    """The SolverParameter in the file at ``path``, upgraded, its ``snapshot_prefix`` completed. As :func:`read_net`."""
+    solver = upgrade_solver(_read(path, pb.SolverParameter, unknown), path)
+    complete_snapshot_prefix(solver, path)
+    return solver
+
+
+def read_message(path: str | Path, unknown: str = "error") -> tuple[str, Any]:
+    """The net or solver at ``path`` as it stands, not upgraded: ``("net" or "solver", message)``.
+
+    A binary file is a net, for Caffe has no binary solvers; text is what most of its outermost fields belong to.
+
+    :raises FormatError: as :func:`read_net`.
+    """
+    data = open_map(path)
+    if not is_text(bytes(data[:_HEAD])):
+        return "net", _read(path, pb.NetParameter, unknown)
+    names = top_level_names(bytes(data), str(path))
+    votes = {
+        kind: sum(name in message_class.DESCRIPTOR.fields_by_name for name in names)
+        for kind, message_class in (("net", pb.NetParameter), ("solver", pb.SolverParameter))
+    }
+    kind = "solver" if votes["solver"] > votes["net"] else "net"
+    return kind, _read(path, pb.SolverParameter if kind == "solver" else pb.NetParameter, unknown)
+
+
+def write_text(message: Any, path: str | Path) -> None:
+    """Write ``message`` as prototxt text, as Caffe's tools do.
+
+    :raises FormatError: the file cannot be written.
+    """
+    with atomic_write(path) as file:
+        file.write(format_text(message).encode("ascii"))
+
+
+def write_binary(message: Any, path: str | Path) -> None:
+    """Write ``message`` in protobuf's binary form.
+
+    :raises FormatError: the file cannot be written, or the message is beyond protobuf's 2 GiB.
+    """
+    try:
+        data = message.SerializeToString()
+    except (EncodeError, ValueError) as error:
+        raise FormatError(f"cannot be written as binary: {error}.", file=path) from error
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def _read(path: str | Path, message_class: Any, unknown: str) -> Any:
+    wanted = _NET if message_class is pb.NetParameter else _SOLVER
+    data = open_map(path)
+    head = bytes(data[:_HEAD])
+    if is_text(head):
+        if head.startswith(b"version https://git-lfs") or head.lstrip().startswith(b"<"):
+            refuse_foreign(data, path, wanted)
+        return parse_text(bytes(data), message_class, file=str(path), unknown=unknown)
+    refuse_foreign(data, path, wanted)
+    try:
+        message = message_class.FromString(data)
+    except DecodeError as error:
+        raise FormatError(
+            f"is binary, but not {wanted}: {error}.",
+            file=path,
+            remedy="It is cut off, damaged, another kind of file, or from a fork of Caffe with other fields.",
+        ) from error
+    clean_strings(message, str(path))
+    _judge_unknown(message, path, unknown)
+    return message
+
+
+def _judge_unknown(message: Any, path: str | Path, unknown: str) -> None:
+    """Refuse what a binary message holds beyond the schema, or drop it with a warning.
+
+    :raises UnknownFieldError: unless ``unknown`` is ``"warn"`` or the field cannot change results.
+    """
+    found = unknown_fields(message)
+    harmless = []
+    for field in found:
+        candidates = forks.fields_numbered(field.message, field.number)
+        if candidates and all(forks.is_harmless(field.message, name) for name, _ in candidates):
+            harmless.append(f"{field.message}.{' or '.join(name for name, _ in candidates)}")
+            continue
+        error = _unknown_error(field, candidates, path)
+        if unknown != "warn":
+            raise error
+        error.remedy = "It is skipped."
+        warnings.warn(str(error), CaffeWarning, stacklevel=4)
+    if harmless:
+        text = f"{path}: skipped settings of other Caffe forks that do not change results: {', '.join(harmless)}."
+        warnings.warn(text, CaffeWarning, stacklevel=4)
+    if found:
+        message.DiscardUnknownFields()
+
+
+def _unknown_error(field: Unknown, candidates: list[tuple[str, str]], path: str | Path) -> UnknownFieldError:
+    cause = f"unknown field number {field.number} in {field.message}."
+    remedy = 'Skip it with unknown="warn" (--allow-unknown) if the rest is what you want.'
+    if candidates:
+        meant = " or ".join(f"{name} of {origin}" for name, origin in candidates)
+        cause = f"field number {field.number} in {field.message} is {meant}, which BVLC Caffe does not have."
+        if field.message == "BlobProto":
+            remedy = "Such weights can be loaded into a net as they are."
+    elif field.message in ("NetParameter", "SolverParameter"):
+        remedy = f"Is it a .solverstate, a mean file or another program's file? {remedy}"
+    return UnknownFieldError(cause, remedy=remedy, file=path, layer=field.layer)

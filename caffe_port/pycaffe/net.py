@@ -1,0 +1,283 @@
+"""pycaffe's Net and Blob over :class:`~caffe_port.net.BlobwiseExecutor` (Caffe: pycaffe.py, _caffe.cpp)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caffe_port import net as core
+from caffe_port.errors import NetError
+from caffe_port.layers import Layer
+from caffe_port.pycaffe import mode
+from caffe_port.solver.evaluate import share_weights
+from caffe_port.solver.report import loss_weights
+
+
+class Blob:
+    """A blob of a net: ``data`` and ``diff`` are writable numpy views of its memory."""
+
+    def __init__(self, blob: core.Blob) -> None:
+        self._blob = blob
+
+    @property
+    def data(self) -> np.ndarray:
+        """The values."""
+        return self._blob.data.numpy()
+
+    @property
+    def diff(self) -> np.ndarray:
+        """The gradient."""
+        return self._blob.diff.numpy()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The dimensions, outermost first."""
+        return self._blob.shape
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    num = property(lambda self: self._legacy(0), doc="First of four legacy dimensions.")
+    channels = property(lambda self: self._legacy(1), doc="Second of four legacy dimensions.")
+    height = property(lambda self: self._legacy(2), doc="Third of four legacy dimensions.")
+    width = property(lambda self: self._legacy(3), doc="Fourth of four legacy dimensions.")
+
+    def _legacy(self, axis: int) -> int:
+        if len(self.shape) > 4:
+            raise NetError(f"A blob of {len(self.shape)} axes has no legacy dimensions.")
+        return (self.shape + (1,) * 4)[axis]
+
+    def reshape(self, *shape: int) -> None:
+        """Change the shape; ``net.reshape()`` or the next forward carries it through the net."""
+        self._blob.reshape(*shape)
+
+
+class ParamBlob:
+    """A learnable blob of a layer: views of the parameter and of its gradient.
+
+    On a GPU they are views of copies on the CPU, which :meth:`push` and :meth:`pull` keep equal.
+    """
+
+    def __init__(self, layer: Layer, index: int) -> None:
+        self._layer, self._index = layer, index
+        self._copies: dict[str, Tensor] = {}
+
+    @property
+    def data(self) -> np.ndarray:
+        """The weights."""
+        return self._view("data")
+
+    @property
+    def diff(self) -> np.ndarray:
+        """The gradient; after a solver step the update that was subtracted."""
+        return self._view("diff")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The dimensions."""
+        return self._layer.blob_shapes[self._index]
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def push(self) -> None:
+        """Carry edits of the copies to the device."""
+        for which, copy in self._copies.items():
+            self._tensor(which).copy_(copy)
+
+    def pull(self) -> None:
+        """Carry new values from the device into the copies."""
+        for which, copy in self._copies.items():
+            copy.copy_(self._tensor(which))
+
+    def _tensor(self, which: str) -> Tensor:
+        parameter = self._layer.blobs[self._index]
+        if which == "data":
+            return parameter.data.view(self.shape)
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        return parameter.grad.view(self.shape)
+
+    def _view(self, which: str) -> np.ndarray:
+        tensor = self._tensor(which)
+        if tensor.device.type != "cpu":
+            tensor = self._copies.setdefault(which, tensor.cpu())
+        return tensor.numpy()
+
+
+class LayerView:
+    """What ``net.layers[i]`` shows of a layer: its ``type`` and its learnable ``blobs``."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.type = layer.TYPE
+        self.blobs = [ParamBlob(layer, index) for index in range(len(layer.blob_names))]
+
+
+class Net:
+    """pycaffe's Net: every blob's data and diff as writable numpy views, forward and backward from and to any layer.
+
+    ``Net(model, phase)``, ``Net(model, phase, level=, stages=, weights=)`` or the older ``Net(model, weights, phase)``.
+
+    :raises CaffeError: the model or the weights are at fault.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | core.Net,
+        *args: Any,
+        phase: int | str | None = None,
+        level: int = 0,
+        stages: Sequence[str] | None = None,
+        weights: str | Path | None = None,
+    ) -> None:
+        if isinstance(model, core.Net):
+            self._net = model
+        else:
+            if len(args) == 2:
+                weights, phase = args
+            elif args:
+                (phase,) = args
+            if phase is None:
+                raise NetError(
+                    "No phase is given.", remedy="Write Net(model, caffe.TEST) or Net(model, weights, TEST)."
+                )
+            built = core.Net(model, weights, phase, level, stages or (), seed=mode.seed(), missing="log")
+            self._net = built.to(mode.device())
+        self._run = core.BlobwiseExecutor(self._net)
+        self.blobs = OrderedDict((name, Blob(blob)) for name, blob in self._run.blobs.items())
+        self.layers = [LayerView(node.layer) for node in self._net.nodes]
+        self._layer_names = [node.name for node in self._net.nodes]
+        self.layer_dict = OrderedDict(zip(self._layer_names, self.layers))
+        self.params = OrderedDict((name, view.blobs) for name, view in self.layer_dict.items() if view.blobs)
+        self.inputs = list(self._net.inputs)
+        self.outputs = list(self._net.outputs)
+        self.blob_loss_weights = OrderedDict(loss_weights(self._net))
+        self.bottom_names = OrderedDict((node.name, list(node.bottoms)) for node in self._net.nodes)
+        self.top_names = OrderedDict((node.name, list(node.tops)) for node in self._net.nodes)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def forward(
+        self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **inputs: Any
+    ) -> dict[str, np.ndarray]:
+        """Forward from layer ``start`` to layer ``end`` (names, inclusive).
+
+        :param blobs: names of blobs to return besides the outputs (besides the tops of ``end``, if given).
+        :param inputs: arrays for all of the net's inputs, or none of them.
+        :return: views of the data of these blobs, by name.
+        """
+        first = 0 if start is None else self._index(start)
+        last = len(self.layers) - 1 if end is None else self._index(end)
+        wanted = {*(self.outputs if end is None else self.top_names[end]), *(blobs or ())}
+        if inputs:
+            if set(inputs) != set(self.inputs):
+                raise NetError(
+                    "Input blob arguments do not match net inputs.", remedy=f"Give {', '.join(self.inputs)}."
+                )
+            for name, value in inputs.items():
+                self._assign(self.blobs[name].data, value, f"Input '{name}'")
+        self._forward(first, last)
+        return {name: self.blobs[name].data for name in wanted}
+
+    def backward(
+        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **top_diffs: Any
+    ) -> dict[str, np.ndarray]:
+        """Backward from layer ``start`` down to layer ``end`` (names, inclusive).
+
+        :param diffs: names of blobs whose diffs to return besides the inputs' (besides the bottoms of ``end``, if
+            given).
+        :param top_diffs: arrays for the diffs of all of the net's outputs, or none of them.
+        :return: views of these diffs, by name.
+        """
+        first = len(self.layers) - 1 if start is None else self._index(start)
+        last = 0 if end is None else self._index(end)
+        wanted = {*(self.inputs if end is None else self.bottom_names[end]), *(diffs or ())}
+        if top_diffs:
+            if set(top_diffs) != set(self.outputs):
+                raise NetError(
+                    "Top diff arguments do not match net outputs.", remedy=f"Give {', '.join(self.outputs)}."
+                )
+            for name, value in top_diffs.items():
+                self._assign(self.blobs[name].diff, value, f"Diff of '{name}'")
+        self._backward(first, last)
+        return {name: self.blobs[name].diff for name in wanted}
+
+    def _forward(self, first: int, last: int) -> float:
+        self._push()
+        loss = self._run.forward(first, last)
+        self._pull()
+        return loss
+
+    def _backward(self, first: int, last: int) -> None:
+        self._push()
+        self._run.backward(first, last)
+        self._pull()
+
+    def _index(self, name: str) -> int:
+        if name not in self._layer_names:
+            raise NetError(f"The net has no layer '{name}'.", file=self._net.source)
+        return self._layer_names.index(name)
+
+    @staticmethod
+    def _assign(target: np.ndarray, value: Any, what: str) -> None:
+        value = np.asarray(value)
+        if target.ndim and value.shape[:1] != target.shape[:1]:
+            raise NetError(f"{what} is not batch sized: {value.shape} for a blob of {target.shape}.")
+        try:
+            target[...] = value
+        except ValueError:
+            raise NetError(f"{what} of shape {value.shape} does not fit the blob of {target.shape}.") from None
+
+    def reshape(self) -> None:
+        """Carry the shapes of the input blobs through the net."""
+        self._run.reshape()
+
+    # -- weights ------------------------------------------------------------------------------------------------------
+
+    def copy_from(self, path: str | Path) -> None:
+        """Copy the weights of every layer whose name the file has; the others are logged."""
+        self._net.load(path, missing="log")
+        self._pull()
+
+    load_hdf5 = copy_from
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.caffemodel``."""
+        self._push()
+        self._net.save(path)
+
+    def save_hdf5(self, path: str | Path, write_diff: bool = False) -> None:
+        """Write a ``.caffemodel.h5``; ``write_diff`` adds the diffs."""
+        self._push()
+        self._net.save(path, diffs=write_diff, hdf5=True)
+
+    def share_with(self, other: Net) -> None:
+        """Use the learnable blobs of ``other``'s layers of the same names."""
+        share_weights(other._net, self._net)
+
+    def clear_param_diffs(self) -> None:
+        """Set the diff of every learnable blob to zero."""
+        for parameter in self._net.parameters():
+            if parameter.grad is not None:
+                parameter.grad.zero_()
+        self._pull()
+
+    def _push(self) -> None:
+        for view in self.layers:
+            for blob in view.blobs:
+                blob.push()
+
+    def _pull(self) -> None:
+        for view in self.layers:
+            for blob in view.blobs:
+                blob.pull()

@@ -1,0 +1,233 @@
+"""The training loop (Caffe: solver.cpp)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caffe_port import rng
+from caffe_port.errors import CaffeError, SolverError
+from caffe_port.log import log
+from caffe_port.net import Net
+from caffe_port.proto.files import read_solver
+from caffe_port.proto.text import format_text
+from caffe_port.solver import nets, snapshot
+from caffe_port.solver.evaluate import evaluate, share_weights
+from caffe_port.solver.lr_policy import LearningRate
+from caffe_port.solver.report import SmoothedLoss, log_outputs
+from caffe_port.solver.updater import Updater
+
+CONTINUE, STOP, SNAPSHOT = "continue", "stop", "snapshot"
+
+
+class Solver:
+    """Trains a net as a solver file says.
+
+    :param solver: path of a solver prototxt, or a SolverParameter message (upgraded).
+    :param device: where to compute; None: the CPU.
+    :param unknown: ``"warn"`` accepts unknown prototxt fields with a warning.
+    :raises CaffeError: the solver or one of its nets is at fault.
+
+    ``net`` and ``test_nets`` share their weights. ``iteration`` is the number of updates applied so far.
+    ``action`` may be replaced by a function that is asked after every iteration and test batch what to do next:
+    :data:`CONTINUE`, :data:`STOP` or :data:`SNAPSHOT`. ``feed`` gives a net's Input layers their tensors (without it
+    they are zero, as in Caffe). ``observe`` sees, after each training pass, every blob and every tensor whose ``grad``
+    is a diff; ``progress`` sees the iteration and the loss.
+    """
+
+    def __init__(
+        self, solver: str | Path | Any, *, device: torch.device | str | None = None, unknown: str = "error"
+    ) -> None:
+        is_file = isinstance(solver, (str, Path))
+        self.source = str(solver) if is_file else None
+        self.param = read_solver(solver, unknown=unknown) if is_file else solver
+        log.info("Initializing solver from parameters: \n%s", format_text(self.param))
+        self.device = torch.device(device or "cpu")
+        self.action: Callable[[], str] = lambda: CONTINUE
+        self.feed: Callable[[Net], Mapping[str, Tensor]] = _zero_inputs
+        self.observe: Callable[[dict[str, Tensor], dict[str, Tensor]], None] | None = None
+        self.progress: Callable[[int, float], None] = lambda iteration, loss: None
+        try:
+            self._check()
+            self.seed = self.param.random_seed if self.param.random_seed >= 0 else rng.fresh_seed()
+            self.net = self._build(nets.train_net(self.param, unknown))
+            for names in self.param.weights:
+                self.load_weights(names)
+            self.test_nets = [self._build(choice) for choice in nets.evaluation_nets(self.param, unknown)]
+            self.learning_rate = LearningRate(self.param)
+            self.updater = Updater(self.param, self.net.params)
+        except CaffeError as error:
+            raise error.at(file=self.source) from None
+        for net in self.test_nets:
+            share_weights(self.net, net)
+        self.iteration = 0
+        self.stopped_early = False
+        self._loss = SmoothedLoss(self.param.average_loss)
+        self._last_display = (0, time.monotonic())
+        log.info("Solver scaffolding done.")
+
+    def _check(self) -> None:
+        if self.param.average_loss < 1:
+            raise SolverError(f"average_loss is {self.param.average_loss}.", remedy="It must be 1 or more.")
+        if self.param.iter_size < 1:
+            raise SolverError(f"iter_size is {self.param.iter_size}.", remedy="It must be 1 or more.")
+        if self.param.snapshot and self.param.HasField("snapshot_prefix"):
+            snapshot.check_writable(self.param.snapshot_prefix)
+
+    def _build(self, choice: nets.NetChoice) -> Net:
+        state = choice.state
+        try:
+            net = Net(choice.net_param, phase=state.phase, level=state.level, stages=state.stage, seed=self.seed)
+        except CaffeError as error:
+            raise error.at(file=choice.source) from None
+        net.source = choice.source
+        return net.to(self.device)
+
+    # -- weights ------------------------------------------------------------------------------------------------------
+
+    def load_weights(self, names: str) -> None:
+        """Fine-tune: copy the weights of the files in ``names`` (separated by commas) by layer name."""
+        for name in names.split(","):
+            log.info("Finetuning from %s", name.strip())
+            self.net.load(name.strip(), missing="log")
+
+    def snapshot(self) -> tuple[Path, Path]:
+        """Write ``<prefix>_iter_<n>`` weights and solver state; return the two paths."""
+        return snapshot.write(self)
+
+    def restore(self, path: str | Path) -> None:
+        """Continue from a ``.solverstate`` (or ``.solverstate.h5``): weights, histories and iteration.
+
+        :raises CaffeError: it cannot be read, or is of another net or solver type. Nothing is changed then.
+        """
+        snapshot.restore(self, path)
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def solve(self, resume: str | Path | None = None) -> None:
+        """Train up to ``max_iter`` with tests, display and snapshots, then snapshot, show a last loss and test."""
+        log.info("Solving %s", self.net.net_name)
+        log.info("Learning Rate Policy: %s", self.param.lr_policy)
+        self.stopped_early = False
+        if resume is not None:
+            log.info("Restoring previous solver status from %s", resume)
+            self.restore(resume)
+        start = self.iteration
+        self.step(self.param.max_iter - self.iteration)
+        every = self.param.snapshot
+        if self.param.snapshot_after_train and (not every or self.iteration % every):
+            self.snapshot()
+        if self.stopped_early:
+            log.info("Optimization stopped early.")
+            return
+        if self.param.display and self.iteration % self.param.display == 0:
+            _, loss = self._forward()
+            self._loss.add(loss, self.iteration - start)
+            log.info("Iteration %d, loss = %g", self.iteration, self._loss.value)
+        if self.param.test_interval and self.iteration % self.param.test_interval == 0:
+            self.test_all()
+        log.info("Optimization Done.")
+
+    def step(self, iterations: int) -> None:
+        """Do that many iterations: each one or more forward and backward passes and one update."""
+        start = self.iteration
+        self._loss = SmoothedLoss(self.param.average_loss)
+        self._last_display = (self.iteration, time.monotonic())
+        while self.iteration < start + iterations:
+            self.updater.clear()
+            interval = self.param.test_interval
+            if interval and self.iteration % interval == 0 and (self.iteration or self.param.test_initialization):
+                self.test_all()
+                if self.stopped_early:
+                    return
+            self._iterate(self.iteration - start)
+            request = self.action()
+            every = self.param.snapshot
+            if (every and self.iteration % every == 0) or request == SNAPSHOT:
+                self.snapshot()
+            if request == STOP:
+                self.stopped_early = True
+                return
+
+    def _iterate(self, done: int) -> None:
+        loss = 0.0
+        for _ in range(self.param.iter_size):
+            blobs, part = self._forward(backward=True)
+            loss += part
+        loss /= self.param.iter_size
+        self._loss.add(loss, done)
+        display = bool(self.param.display) and self.iteration % self.param.display == 0
+        if display:
+            self._display(blobs)
+        rate = self.learning_rate.rate(self.iteration)
+        if display:
+            log.info("Iteration %d, lr = %g", self.iteration, rate)
+        self.updater.apply(rate, self.iteration)
+        self.iteration += 1
+        self.progress(self.iteration, self._loss.value)
+
+    def _forward(self, backward: bool = False) -> tuple[dict[str, Tensor], float]:
+        """One pass over the training net: its blobs and its loss; gradients are added to the parameters' ``grad``."""
+        keep, traced = (None, {}) if self.observe else (self.net.outputs, None)
+        with torch.set_grad_enabled(backward):
+            blobs, loss = self.net.run(self.feed(self.net), keep, traced)
+        if backward and loss is not None and loss.requires_grad:
+            loss.backward()
+        if self.observe and traced is not None:
+            self.observe(blobs, traced)
+        return blobs, 0.0 if loss is None else float(loss.detach())
+
+    def _display(self, blobs: Mapping[str, Tensor]) -> None:
+        last, since = self._last_display
+        seconds = time.monotonic() - since
+        speed = (self.iteration - last) / (seconds or 1)
+        log.info(
+            "Iteration %d (%g iter/s, %gs/%d iters), loss = %g",
+            self.iteration, speed, seconds, self.param.display, self._loss.value,
+        )  # fmt: skip
+        self._last_display = (self.iteration, time.monotonic())
+        values = {name: blobs[name].detach().float().cpu().numpy().ravel() for name in self.net.outputs}
+        log_outputs("Train", self.net, values)
+
+    # -- testing ------------------------------------------------------------------------------------------------------
+
+    def test_all(self) -> list[dict[str, np.ndarray]]:
+        """Test every test net on the present weights; the mean of each output blob by name, net by net."""
+        results = []
+        for index in range(len(self.test_nets)):
+            if self.stopped_early:
+                break
+            results.append(self.test(index))
+        return results
+
+    def test(self, index: int = 0) -> dict[str, np.ndarray]:
+        """Test net ``index`` over its ``test_iter`` batches and log the means (Caffe: Solver::Test)."""
+        log.info("Iteration %d, Testing net (#%d)", self.iteration, index)
+        net = self.test_nets[index]
+        result = evaluate(net, self.param.test_iter[index], self.feed, self._go_on)
+        if self.stopped_early:
+            log.info("Test interrupted.")
+            return {}
+        if self.param.test_compute_loss:
+            log.info("Test loss: %g", result.loss)
+        log_outputs("Test", net, result.means)
+        return result.means
+
+    def _go_on(self) -> bool:
+        """Between test batches: snapshot when asked to; False when training is to stop."""
+        request = self.action()
+        if request == SNAPSHOT:
+            self.snapshot()
+        self.stopped_early |= request == STOP
+        return not self.stopped_early
+
+
+def _zero_inputs(net: Net) -> dict[str, Tensor]:
+    """Zeros for every Input layer: what Caffe's blobs hold until somebody writes into them."""
+    return {name: torch.zeros(net.blob_shapes[name], device=net.device) for name in net.inputs}

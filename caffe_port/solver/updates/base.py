@@ -1,0 +1,56 @@
+"""What an update rule is, and the registry of rules by Caffe's solver type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from caffe_port.errors import SolverError
+
+
+class UpdateRule:
+    """Turns a gradient into the step that is subtracted from the weights.
+
+    ``HISTORIES`` is how many arrays of the weight's shape the rule remembers per parameter; a snapshot holds them rule
+    array by rule array (all first arrays, then all second ones).
+    """
+
+    TYPE: ClassVar[str] = ""
+    HISTORIES: ClassVar[int] = 1
+
+    def __init__(self, param: Any) -> None:
+        self.param = param
+
+    def step(self, grad: Tensor, histories: Sequence[Tensor], rate: float, iteration: int) -> None:
+        """Replace ``grad`` by the step, in place, and update ``histories``.
+
+        :param rate: learning rate times the parameter's lr_mult.
+        :param iteration: number of updates applied before this one.
+        """
+        raise SolverError(f"Solver type {self.TYPE} has no update rule.")
+
+
+_RULES: dict[str, type[UpdateRule]] = {}
+
+
+def rule(type_name: str) -> Callable[[type[UpdateRule]], type[UpdateRule]]:
+    """Class decorator: file an update rule under Caffe's solver type."""
+
+    def decorate(cls: type[UpdateRule]) -> type[UpdateRule]:
+        cls.TYPE = type_name
+        _RULES[type_name] = cls
+        return cls
+
+    return decorate
+
+
+def create_rule(param: Any) -> UpdateRule:
+    """The rule that a SolverParameter asks for.
+
+    :raises SolverError: an unknown type.
+    """
+    if param.type not in _RULES:
+        raise SolverError(f"Unknown solver type: '{param.type}'.", remedy=f"Known: {', '.join(sorted(_RULES))}.")
+    return _RULES[param.type](param)
