@@ -35,8 +35,8 @@ _SUFFIXES = {".prototxt": "text", ".txt": "text", ".binaryproto": "binary", ".ca
 def upgrade(source: Path, target: Path, form: str | None, allow_unknown: bool) -> None:
     """Rewrite the net or solver IN, of any age, in Caffe's current form as OUT.
 
-    Does what Caffe's upgrade_net_proto_text, upgrade_net_proto_binary and upgrade_solver_proto_text do: V0 and V1 layers,
-    old data fields, input fields, BatchNorm params and solver_type. Weights inside IN are kept.
+    Does what Caffe's upgrade_net_proto_text, upgrade_net_proto_binary and upgrade_solver_proto_text do: V0 and V1
+    layers, old data fields, input fields, BatchNorm params and solver_type. Weights inside IN are kept.
     """
     try:
         with warnings.catch_warnings(record=True) as caught:

@@ -47,7 +47,8 @@ def is_text_file(path: str | Path) -> bool:
 def read_net(path: str | Path, unknown: str = "error") -> Any:
     """The NetParameter in the file at ``path``, text or binary (told by content), upgraded to the current form.
 
-    :param unknown: ``"error"``, or ``"warn"``: skip fields that BVLC Caffe does not have, with a CaffeWarning each.
+    :param unknown: ``"error"``, or ``"warn"``: skip fields that BVLC Caffe does not have, with a CaffeWarning for the
+        first of each kind.
     :raises FormatError: the file is absent, unreadable, empty, cut off, something else, or refused by
         :func:`~caffe_port.proto.text.parse_text` or :func:`~caffe_port.proto.upgrade.upgrade_net`.
     """
@@ -68,8 +69,8 @@ def read_message(path: str | Path, unknown: str = "error") -> tuple[str, Any]:
 
     :raises FormatError: as :func:`read_net`.
     """
-    data = open_map(path)
-    if not is_text(bytes(data[:_HEAD])):
+    data, text = _open(path, "a net or a solver")
+    if not text:
         return "net", _read(path, pb.NetParameter, unknown)
     names = top_level_names(bytes(data), str(path))
     votes = {
@@ -102,15 +103,24 @@ def write_binary(message: Any, path: str | Path) -> None:
         file.write(data)
 
 
-def _read(path: str | Path, message_class: Any, unknown: str) -> Any:
-    wanted = _NET if message_class is pb.NetParameter else _SOLVER
+def _open(path: str | Path, wanted: str) -> tuple[memoryview, bool]:
+    """The file's bytes and whether they are text.
+
+    :raises FormatError: it cannot be read, or is evidently something else than ``wanted``.
+    """
     data = open_map(path)
     head = bytes(data[:_HEAD])
-    if is_text(head):
-        if head.startswith(b"version https://git-lfs") or head.lstrip().startswith(b"<"):
-            refuse_foreign(data, path, wanted)
+    text = is_text(head)
+    if not text or head.startswith(b"version https://git-lfs") or head.lstrip().startswith(b"<"):
+        refuse_foreign(data, path, wanted)
+    return data, text
+
+
+def _read(path: str | Path, message_class: Any, unknown: str) -> Any:
+    wanted = _NET if message_class is pb.NetParameter else _SOLVER
+    data, text = _open(path, wanted)
+    if text:
         return parse_text(bytes(data), message_class, file=str(path), unknown=unknown)
-    refuse_foreign(data, path, wanted)
     try:
         message = message_class.FromString(data)
     except DecodeError as error:
@@ -139,7 +149,7 @@ def _judge_unknown(message: Any, path: str | Path, unknown: str) -> None:
         error = _unknown_error(field, candidates, path)
         if unknown != "warn":
             raise error
-        error.remedy = "It is skipped."
+        error.remedy = "It is skipped throughout."
         warnings.warn(str(error), CaffeWarning, stacklevel=4)
     if harmless:
         text = f"{path}: skipped settings of other Caffe forks that do not change results: {', '.join(harmless)}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from caffe_port.errors import FormatError
 from caffe_port.files import atomic_write
 from caffe_port.proto.blob_proto import to_float32
 from caffe_port.proto.hdf5 import member, members, new_hdf5, open_hdf5, read_dataset
-from caffe_port.proto.layer_weights import LayerWeights, Weights
+from caffe_port.proto.layer_weights import Blobs, LayerWeights, Weights, check_blobs
 
 _MAX_DEPTH = 32
 _MAX_BLOBS = 1000
@@ -42,8 +42,8 @@ def read_hdf5_weights(path: str | Path) -> Weights:
 def write_hdf5_weights(
     path: str | Path,
     net_param: Any,
-    blobs: Mapping[str, Sequence[np.ndarray | None]],
-    diffs: Mapping[str, Sequence[np.ndarray | None]] | None = None,
+    blobs: Blobs,
+    diffs: Blobs | None = None,
 ) -> None:
     """Write the blobs of ``net_param``'s layers to ``path``, whole or not at all; every layer gets its group.
 
@@ -51,8 +51,10 @@ def write_hdf5_weights(
 
     :param blobs: layer name -> its blobs; None leaves one out. Caffe leaves out blobs that an earlier layer owns.
     :param diffs: likewise, written under ``diff`` (``snapshot_diff``). Caffe writes them for every blob.
+    :raises WeightsError: a name is not in the net, diffs do not match blobs.
     :raises FormatError: two layers want the same place, as "a" and "a/0" do.
     """
+    check_blobs(net_param, blobs, diffs or {}, gaps=True)
     with atomic_write(path) as file, new_hdf5(file) as hdf5:
         for root, arrays in (("data", blobs), ("diff", diffs)):
             if arrays is None:

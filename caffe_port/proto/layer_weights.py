@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+
+from caffe_port.errors import WeightsError
+
+#: Layer name -> its blobs; None leaves one out.
+Blobs: TypeAlias = Mapping[str, Sequence[np.ndarray | None]]
 
 
 @dataclass(slots=True)
@@ -52,3 +58,23 @@ class Weights(list[LayerWeights]):
         super().__init__(layers)
         self.path = path
         self.format = format
+
+
+def check_blobs(net_param: Any, blobs: Blobs, diffs: Blobs, *, gaps: bool) -> None:
+    """Refuse to write what would be lost or made up.
+
+    :param gaps: whether None may stand for a blob that is left out.
+    :raises WeightsError: blobs of a layer that the net has not, a gap, diffs that do not match blobs, a net in V1 form.
+    """
+    if net_param.layers:
+        raise WeightsError("A net in V1 form cannot be written.", remedy="Upgrade it first.")
+    if unknown := {*blobs, *diffs} - {layer.name for layer in net_param.layer}:
+        raise WeightsError(f"The net has no layer for these blobs: {', '.join(sorted(unknown))}.")
+    for name, arrays in [*blobs.items(), *diffs.items()]:
+        if not gaps and any(array is None for array in arrays):
+            raise WeightsError("A blob is left out, which only HDF5 files allow.", layer=name)
+    for name, layer_diffs in diffs.items():
+        arrays = blobs.get(name, ())
+        pairs = [(a, d) for a, d in zip(arrays, layer_diffs) if a is not None and d is not None]
+        if len(arrays) != len(layer_diffs) or any(np.shape(array) != np.shape(diff) for array, diff in pairs):
+            raise WeightsError("The shapes of diffs and blobs differ.", layer=name)

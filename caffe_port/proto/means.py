@@ -35,17 +35,18 @@ def read_mean(path: str | Path) -> np.ndarray:
     return image
 
 
-def read_array(path: str | Path) -> np.ndarray:
+def read_array(path: str | Path, wanted: str = _WANTED) -> np.ndarray:
     """The array of a file that holds one BlobProto or one ``.npy`` array: float32 of its own shape.
 
+    :param wanted: what the file should be, for messages about a foreign one.
     :raises FormatError: as :func:`read_mean`.
     """
     data = open_map(path)
-    with blame(path, _WANTED):
+    with blame(path, wanted):
         if data[: len(NPY_MAGIC)] == NPY_MAGIC:
             return _read_npy(data)
-        refuse_foreign(data, path, _WANTED)
-        _refuse_other_message(data)
+        refuse_foreign(data, path, wanted)
+        _refuse_other_message(data, wanted)
         return read_blob(data, 0, len(data)).array
 
 
@@ -82,11 +83,11 @@ def _read_npy(data: memoryview) -> np.ndarray:
     return to_float32(stored)
 
 
-def _refuse_other_message(data: memoryview) -> None:
+def _refuse_other_message(data: memoryview, wanted: str) -> None:
     """Refuse nets and solver states, whose low field numbers are strings and messages instead of dimensions."""
     for field in scan(data):
         if field.number in LEGACY_NUMBERS and field.wire == LENGTH:
-            raise FormatError(f"This is weights or a solver state, not {_WANTED}.")
+            raise FormatError(f"This is weights or a solver state, not {wanted}.")
         if field.number in LEGACY_NUMBERS and field.wire == VARINT:
             continue
         return

@@ -23,11 +23,13 @@ _OPT_OUT = 'Mend or remove it, or skip it with unknown="warn" (--allow-unknown).
 
 
 class Parser(ScalarParser):
-    """One parse of one text; ``warn_unknown`` skips unknown fields with a warning each."""
+    """One parse of one text; ``warn_unknown`` skips unknown fields, with a warning for the first of each name."""
 
     def __init__(self, source: str, file: str | None, warn_unknown: bool) -> None:
         super().__init__(source, file)
         self.warn_unknown = warn_unknown
+        #: (message, field) of the unknown fields warned about
+        self.skipped: set[tuple[str, str]] = set()
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
@@ -134,25 +136,16 @@ class Parser(ScalarParser):
         """Skip the value of a field that ``descriptor`` lacks, or raise UnknownFieldError."""
         if forks.is_harmless(descriptor.name, name):
             self.ignored[f"{descriptor.name}.{name}"] = None
-        else:
-            error = self.unknown_error(descriptor, name, start)
-            if not self.warn_unknown:
-                raise error
-            error.remedy = "It is skipped."
+        elif (descriptor.name, name) in self.skipped:
+            pass
+        elif self.warn_unknown:
+            self.skipped.add((descriptor.name, name))
+            error = self.tokens.error(_unknown_cause(descriptor, name), "It is skipped throughout.", at=start)
             warnings.warn(str(error), CaffeWarning, stacklevel=2)
-        self.skip_value(name)
-
-    def unknown_error(self, descriptor: Any, name: str, start: int) -> FormatError:
-        """Name the fork the field comes from, or the nearest known field, or the block it belongs in."""
-        origin = forks.forks_with(descriptor.name, name)
-        remedy = _OPT_OUT
-        if origin:
-            cause = f"field '{name}' of {descriptor.name} exists only in {origin}."
         else:
-            cause = f"unknown field '{name[:60]}' in {descriptor.name}."
-            hint = _hint(descriptor, name[:60])
-            remedy = f"{hint} {_OPT_OUT}" if hint else _OPT_OUT
-        return self.tokens.error(cause, remedy, at=start, kind=UnknownFieldError)
+            remedy = " ".join(filter(None, [_hint(descriptor, name[:60]), _OPT_OUT]))
+            raise self.tokens.error(_unknown_cause(descriptor, name), remedy, at=start, kind=UnknownFieldError)
+        self.skip_value(name)
 
     def skip_value(self, name: str) -> None:
         """Pass over a value of unknown type: scalars, or brackets with whatever they hold."""
@@ -192,23 +185,26 @@ class Parser(ScalarParser):
                 return
 
 
+def _unknown_cause(descriptor: Any, name: str) -> str:
+    origin = forks.forks_with(descriptor.name, name)
+    if origin:
+        return f"field '{name}' of {descriptor.name} exists only in {origin}."
+    return f"unknown field '{name[:60]}' in {descriptor.name}."
+
+
 def _hint(descriptor: Any, name: str) -> str:
-    """Where else the field may belong, or what it may have been meant to be."""
-    known = descriptor.fields_by_name
-    inside = [
-        field.name for field in descriptor.fields if field.message_type and name in field.message_type.fields_by_name
-    ]
-    root = next(
-        (r for r in ("NetParameter", "SolverParameter") if name in FILE.message_types_by_name[r].fields_by_name), None
-    )
-    close = get_close_matches(name.lower(), known, n=1)
+    """Where else the field may belong, or what it may have been meant to be; empty for a fork's field."""
+    if forks.forks_with(descriptor.name, name):
+        return ""
+    other = {"NetParameter": "SolverParameter", "SolverParameter": "NetParameter"}.get(descriptor.name)
+    if other and name in FILE.message_types_by_name[other].fields_by_name:
+        return f"It is a field of {other}: this looks like a {'net' if other == 'NetParameter' else 'solver'}."
+    blocks = [field for field in descriptor.fields if field.message_type is not None]
+    inside = [field.name for field in blocks if name in field.message_type.fields_by_name]
     if 0 < len(inside) <= 6:
         return f"It belongs inside {' or '.join(inside)}."
-    if close:
-        return f"Did you mean '{close[0]}'?"
-    if root and descriptor.name in ("NetParameter", "SolverParameter"):
-        return f"It is a field of {root}: this looks like a {'net' if root == 'NetParameter' else 'solver'}."
-    return ""
+    close = get_close_matches(name.lower(), descriptor.fields_by_name, n=1)
+    return f"Did you mean '{close[0]}'?" if close else ""
 
 
 @contextmanager

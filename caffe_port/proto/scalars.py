@@ -133,7 +133,7 @@ class ScalarParser:
         if tokens.kind == "identifier" and not negative:
             found = enum.values_by_name.get(tokens.text)
         elif tokens.kind == "integer":
-            number = int(tokens.text, _base(tokens.text)) if len(tokens.text) < 20 else -1
+            number = int(tokens.text, _base(tokens.text)) if len(tokens.text) < 20 else 1 << 64
             found = enum.values_by_number.get(-number if negative else number)
         else:
             remedy = f"One of {_names(enum)}, without quotes."

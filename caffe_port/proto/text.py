@@ -23,7 +23,7 @@ def parse_text(text: str | bytes, message_class: Any, *, file: str | None = None
     CaffeWarning for the file.
 
     :param file: the file's name, for messages.
-    :param unknown: ``"error"``, or ``"warn"``: skip each unknown field with a CaffeWarning.
+    :param unknown: ``"error"``, or ``"warn"``: skip unknown fields, with a CaffeWarning for the first of each name.
     :raises FormatError: with line and column: syntax, type, range, a repeated singular field, an unknown enum value, a
         missing required field, a binary file.
     :raises UnknownFieldError: a field that the message does not have; names the fork that has it, or the nearest one.

@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from caffe_port.errors import CaffeWarning, FormatError, WeightsError
+from caffe_port.errors import CaffeWarning, FormatError
 from caffe_port.files import atomic_write
 from caffe_port.proto.blob_proto import encode_blob, read_blob
 from caffe_port.proto.hdf5_weights import read_hdf5_weights, write_hdf5_weights
-from caffe_port.proto.layer_weights import LayerWeights, Weights
+from caffe_port.proto.layer_weights import Blobs, LayerWeights, Weights, check_blobs
 from caffe_port.proto.mapped import HDF5_MAGIC, blame, open_map, refuse_foreign
 from caffe_port.proto.schema import pb
 from caffe_port.proto.wire import (
@@ -74,8 +74,8 @@ def read_weights(path: str | Path) -> Weights:
 def write_caffemodel(
     path: str | Path,
     net_param: Any,
-    blobs: Mapping[str, Sequence[np.ndarray]],
-    diffs: Mapping[str, Sequence[np.ndarray]] | None = None,
+    blobs: Blobs,
+    diffs: Blobs | None = None,
 ) -> None:
     """Write ``net_param``'s layers with ``blobs`` to ``path`` as Caffe does (Net::ToProto), whole or not at all.
 
@@ -85,30 +85,14 @@ def write_caffemodel(
         ``layer`` are written, blobs in it are replaced.
     :param blobs: layer name -> its blobs; layers without blobs may be absent.
     :param diffs: likewise, written beside the data (``snapshot_diff``).
-    :raises WeightsError: a name is not in the net, diffs do not match blobs, the net is in V1 form.
+    :raises WeightsError: a name is not in the net, a blob is None, diffs do not match blobs, the net is in V1 form.
     """
-    check_blobs(net_param, blobs, diffs or {})
+    check_blobs(net_param, blobs, diffs or {}, gaps=False)
     with atomic_write(path) as file:
         write_messages(file, _encode_net(net_param, blobs, diffs or {}))
 
 
-def check_blobs(
-    net_param: Any, blobs: Mapping[str, Sequence[np.ndarray]], diffs: Mapping[str, Sequence[np.ndarray]]
-) -> None:
-    """Refuse to write what would be lost: blobs of a layer that the net has not, diffs that do not match."""
-    if net_param.layers:
-        raise WeightsError("A net in V1 form cannot be written.", remedy="Upgrade it first.")
-    if unknown := {*blobs, *diffs} - {layer.name for layer in net_param.layer}:
-        raise WeightsError(f"The net has no layer for these blobs: {', '.join(sorted(unknown))}.")
-    for name, layer_diffs in diffs.items():
-        shapes = [np.shape(blob) for blob in blobs.get(name, ())]
-        if layer_diffs and [np.shape(diff) for diff in layer_diffs] != shapes:
-            raise WeightsError("The shapes of diffs and blobs differ.", layer=name)
-
-
-def _encode_net(
-    net_param: Any, blobs: Mapping[str, Sequence[np.ndarray]], diffs: Mapping[str, Sequence[np.ndarray]]
-) -> Iterator[Parts]:
+def _encode_net(net_param: Any, blobs: Blobs, diffs: Blobs) -> Iterator[Parts]:
     """A NetParameter of name and layers only."""
     yield [encode_string(1, net_param.name)]
     for layer in net_param.layer:

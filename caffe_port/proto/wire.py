@@ -67,6 +67,8 @@ def read_varint(data: memoryview, position: int, stop: int) -> tuple[int, int]:
 
     :raises FormatError: cut off by ``stop``, or longer than ten bytes.
     """
+    if position < stop and data[position] < 0x80:  # nearly all of them
+        return data[position], position + 1
     value = 0
     for index in range(10):
         if position + index >= stop:

@@ -54,6 +54,11 @@ def evaluate(
     return Evaluation(sum(losses) / count, {name: total / count for name, total in sums.items()})
 
 
+def zero_inputs(net: Net) -> dict[str, Tensor]:
+    """Zeros for every Input layer: what Caffe's blobs hold until somebody writes into them."""
+    return {name: torch.zeros(net.blob_shapes[name], device=net.device) for name in net.inputs}
+
+
 def share_weights(source: Net, target: Net) -> None:
     """Let the layers of ``target`` use the blobs of ``source``'s layers of the same name (ShareTrainedLayersWith).
 

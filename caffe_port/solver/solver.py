@@ -18,7 +18,7 @@ from caffe_port.net import Net
 from caffe_port.proto.files import read_solver
 from caffe_port.proto.text import format_text
 from caffe_port.solver import nets, snapshot
-from caffe_port.solver.evaluate import evaluate, share_weights
+from caffe_port.solver.evaluate import evaluate, share_weights, zero_inputs
 from caffe_port.solver.lr_policy import LearningRate
 from caffe_port.solver.report import SmoothedLoss, log_outputs
 from caffe_port.solver.updater import Updater
@@ -32,6 +32,7 @@ class Solver:
     :param solver: path of a solver prototxt, or a SolverParameter message (upgraded).
     :param device: where to compute; None: the CPU.
     :param unknown: ``"warn"`` accepts unknown prototxt fields with a warning.
+    :param source: the file that a given message was read from, for error messages.
     :raises CaffeError: the solver or one of its nets is at fault.
 
     ``net`` and ``test_nets`` share their weights. ``iteration`` is the number of updates applied so far.
@@ -42,15 +43,20 @@ class Solver:
     """
 
     def __init__(
-        self, solver: str | Path | Any, *, device: torch.device | str | None = None, unknown: str = "error"
+        self,
+        solver: str | Path | Any,
+        *,
+        device: torch.device | str | None = None,
+        unknown: str = "error",
+        source: str | Path | None = None,
     ) -> None:
         is_file = isinstance(solver, (str, Path))
-        self.source = str(solver) if is_file else None
+        self.source = solver if is_file else source
         self.param = read_solver(solver, unknown=unknown) if is_file else solver
         log.info("Initializing solver from parameters: \n%s", format_text(self.param))
         self.device = torch.device(device or "cpu")
         self.action: Callable[[], str] = lambda: CONTINUE
-        self.feed: Callable[[Net], Mapping[str, Tensor]] = _zero_inputs
+        self.feed: Callable[[Net], Mapping[str, Tensor]] = zero_inputs
         self.observe: Callable[[dict[str, Tensor], dict[str, Tensor]], None] | None = None
         self.progress: Callable[[int, float], None] = lambda iteration, loss: None
         try:
@@ -226,8 +232,3 @@ class Solver:
             self.snapshot()
         self.stopped_early |= request == STOP
         return not self.stopped_early
-
-
-def _zero_inputs(net: Net) -> dict[str, Tensor]:
-    """Zeros for every Input layer: what Caffe's blobs hold until somebody writes into them."""
-    return {name: torch.zeros(net.blob_shapes[name], device=net.device) for name in net.inputs}

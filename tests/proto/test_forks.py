@@ -74,7 +74,7 @@ def test_fields_with_an_effect_are_refused(text, origin):
     with pytest.raises(UnknownFieldError, match=origin) as caught:
         parse_text(text, pb.NetParameter, file="n.prototxt")
     assert caught.value.line == 1
-    with pytest.warns(CaffeWarning, match="is skipped"):
+    with pytest.warns(CaffeWarning, match="is skipped throughout"):
         parse_text(text, pb.NetParameter, unknown="warn")
 
 

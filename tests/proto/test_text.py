@@ -194,8 +194,9 @@ class TestNumbers:
             ("017", 15),
             ("0", 0),
             ("2147483647", 2**31 - 1),
-        ]
-        + [("-2147483648", -(2**31)), ("0x7fffffff", 2**31 - 1)],
+            ("-2147483648", -(2**31)),
+            ("0x7fffffff", 2**31 - 1),
+        ],
     )
     def test_int32(self, text, value):
         assert net(f"input_dim: {text}").input_dim == [value]
@@ -226,10 +227,21 @@ class TestNumbers:
 
     @pytest.mark.parametrize(
         ("text", "value"),
-        [("1.", 1.0), (".5", 0.5), ("-.5", -0.5), ("1e3", 1000.0), ("1.5E-3", 0.0015), ("2f", 2.0), ("2.5F", 2.5)]
-        + [("1e2f", 100.0), ("3", 3.0), ("-3", -3.0), ("0", 0.0), ("inf", math.inf), ("-Inf", -math.inf)]
-        + [("INFINITY", math.inf), ("-infinity", -math.inf), ("1e40", math.inf), ("1e999", math.inf), ("1e-60", 0.0)]
-        + [("18446744073709551616", 2.0**64), ("1" + "0" * 30, 1e30)],
+        {
+            **{
+                "1.": 1.0,
+                ".5": 0.5,
+                "-.5": -0.5,
+                "1e3": 1000.0,
+                "1.5E-3": 0.0015,
+                "2f": 2.0,
+                "2.5F": 2.5,
+                "1e2f": 100.0,
+            },
+            **{"3": 3.0, "-3": -3.0, "0": 0.0, "18446744073709551616": 2.0**64, "1" + "0" * 30: 1e30, "1e-60": 0.0},
+            **{"inf": math.inf, "-Inf": -math.inf, "INFINITY": math.inf, "-infinity": -math.inf},
+            **{"1e40": math.inf, "-1e999": -math.inf},
+        }.items(),
     )
     def test_floats(self, text, value):
         assert parse_text(f"power: {text}", pb.PowerParameter).power == pytest.approx(value, rel=1e-7)
@@ -261,7 +273,7 @@ class TestEnums:
     def test_by_name_and_number(self):
         assert layer("phase: TEST").phase == layer("phase: 1").phase == layer("phase: 0x1").phase == pb.TEST
 
-    @pytest.mark.parametrize("text", ["TEST1", "2", "-1", "test", "9" * 30])
+    @pytest.mark.parametrize("text", ["TEST1", "2", "-1", "test", "9" * 30, "-" + "9" * 30])
     def test_unknown_value(self, text):
         message, place = refusal(f"phase: {text}", pb.LayerParameter)
         assert "unknown value" in message
@@ -309,6 +321,11 @@ class TestUnknownFields:
         assert message == pb.NetParameter(name="n")
         assert len(caught) == 1
 
+    def test_one_warning_for_each_name_and_message(self):
+        with pytest.warns(CaffeWarning) as caught:
+            net("x: 1 y: 1 layer { x: 1 } x: 2 layer { x: { x: 3 } }", unknown="warn")
+        assert [str(one.message).split(":")[0] for one in caught] == [f"line 1, column {n}" for n in (1, 6, 19)]
+
     @pytest.mark.parametrize("value", ["", " 1", ": }", ": {", ": { ]", ": [ { ] }", ": -'a'", " [1]"])
     def test_must_be_well_formed_even_when_skipped(self, value):
         with pytest.warns(CaffeWarning), pytest.raises(FormatError):
@@ -319,7 +336,7 @@ class TestUnknownFields:
         with pytest.warns(CaffeWarning):
             assert net(deep, unknown="warn") == pb.NetParameter()
         with pytest.warns(CaffeWarning), pytest.raises(FormatError, match="never closed"):
-            net("a [ " * 100_000, unknown="warn")
+            net("a: [ { " * 100_000, unknown="warn")
         with pytest.raises(UnknownFieldError):
             net(deep)
 
@@ -331,12 +348,14 @@ class TestUnknownFields:
 @pytest.mark.parametrize("piece", [b"x", b"\xff\xc3", b"'", b"a:1 ", b"{", b"#", b"9", b"\\", b"name: 'a' #", b" \n"])
 def test_megabytes_of_garbage_end_soon(piece):
     start = time.monotonic()
+    message = ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             net(piece * (10_000_000 // len(piece)))
         except FormatError as error:
-            assert len(str(error)) < 600
+            message = str(error)
+    assert len(message) < 600
     assert time.monotonic() - start < 10
 
 
@@ -358,8 +377,12 @@ class TestFormat:
 
     @pytest.mark.parametrize(
         ("value", "text"),
-        [(0.01, "0.01"), (1.0, "1"), (1e-8, "1e-08"), (0.1 + 1e-8, "0.100000009"), (16777216.0, "16777216")]
-        + [
+        [
+            (0.01, "0.01"),
+            (1.0, "1"),
+            (1e-8, "1e-08"),
+            (0.1 + 1e-8, "0.100000009"),
+            (16777216.0, "16777216"),
             (1e10, "1e+10"),
             (math.inf, "inf"),
             (-math.inf, "-inf"),
@@ -375,10 +398,7 @@ class TestFormat:
 
     def test_doubles(self):
         text = format_text(pb.BlobProto(double_data=[0.1, 1 / 3, 1e300, 2]))
-        assert (
-            text.split()
-            == "double_data: 0.1 double_data: 0.33333333333333331 double_data: 1e+300 double_data: 2".split()
-        )
+        assert text.replace("double_data: ", "").split() == ["0.1", "0.33333333333333331", "1e+300", "2"]
 
     def test_strings_are_ascii(self):
         assert format_text(pb.NetParameter(name="a\"'\\\n\t\r\x01网")) == (

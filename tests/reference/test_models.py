@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
+import torch
 
 import caffe_port
 from tests.reference.compare import assert_equal
@@ -19,15 +18,11 @@ NAMES = sorted(path.parent.name for path in MODELS.glob("*/reference.npz")) or [
 def test_every_blob_equals_real_caffe(name):
     folder = MODELS / name
     recorded = np.load(folder / "reference.npz")
+    inputs = {key[6:]: torch.from_numpy(recorded[key]) for key in recorded.files if key.startswith("input/")}
     net = caffe_port.Net(folder / "net.prototxt", folder / "weights.caffemodel")
-    blobs, _ = net.run({key[6:]: _tensor(recorded[key]) for key in recorded.files if key.startswith("input/")})
+    with torch.no_grad():
+        blobs, _ = net.run(inputs)
     compared = [key[5:] for key in recorded.files if key.startswith("blob/")]
     assert compared
     for blob in compared:
-        assert_equal(blob, blobs[blob].detach().numpy(), recorded[f"blob/{blob}"])
-
-
-def _tensor(array):
-    import torch
-
-    return torch.from_numpy(array)
+        assert_equal(blob, blobs[blob].numpy(), recorded[f"blob/{blob}"])

@@ -25,5 +25,4 @@ class Parameter(Layer):
         return [self.blob_shapes[0]]
 
     def forward(self) -> tuple[Tensor, ...]:
-        blob = self.blob(0)
-        return (blob.view_as(blob),)
+        return (self.blob(0).clone(),)  # not a view: that of a leaf asks for a gradient even under no_grad
