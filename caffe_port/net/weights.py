@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +12,7 @@ from caffe_port.errors import WeightsError
 from caffe_port.layers import Layer
 from caffe_port.layers.base import format_shape
 from caffe_port.log import log
+from caffe_port.proto import pb
 from caffe_port.proto.layer_weights import LayerWeights
 from caffe_port.proto.weights import read_weights, write_caffemodel, write_hdf5_weights
 
@@ -49,7 +49,7 @@ def load_weights(net: Net, path: str | Path, missing: Missing) -> set[int]:
         for layer, weights in pairs:
             for index, array in enumerate(weights.blobs):
                 if array is not None:
-                    layer.blob(index).copy_(_tensor(array).view(layer.blob_shapes[index]))
+                    layer.blob(index).copy_(torch.from_numpy(array).view(layer.blob_shapes[index]))
     return filled
 
 
@@ -121,15 +121,10 @@ def save_weights(net: Net, path: str | Path, diffs: bool, hdf5: bool) -> None:
                 grad = torch.zeros(shape) if blob.grad is None else blob.grad.view(shape)
                 grads.setdefault(node.name, []).append(_array(grad))
     write = write_hdf5_weights if hdf5 else write_caffemodel
-    write(path, net.net_param, blobs, grads if diffs else None)
+    # Caffe stores what each layer made of its parameters (a loss layer's loss_weight: 1, BatchNorm's lr_mult: 0).
+    net_param = pb.NetParameter(name=net.net_name, layer=[node.layer.layer_param for node in net.nodes])
+    write(path, net_param, blobs, grads if diffs else None)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().float().cpu().contiguous().numpy()
-
-
-def _tensor(array: np.ndarray) -> torch.Tensor:
-    """``array``, which may be a read-only map of a file, as a tensor to copy from."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)

@@ -37,8 +37,7 @@ class BatchNorm(Layer):
     def __init__(self, layer_param: Any, context: LayerContext) -> None:
         super().__init__(layer_param, context)
         param = layer_param.batch_norm_param
-        given = param.HasField("use_global_stats")
-        self.use_global_stats: bool = param.use_global_stats if given else not self.training
+        self._use_global_stats: bool | None = param.use_global_stats if param.HasField("use_global_stats") else None
         self.fraction: float = param.moving_average_fraction
         self.eps: float = param.eps
         for spec in list(layer_param.param)[:3]:
@@ -49,6 +48,13 @@ class BatchNorm(Layer):
         self.channels = self._channels(bottoms[0])
         for name, count in (("mean", self.channels), ("variance", self.channels), ("scale_factor", 1)):
             self.add_blob(name, (count,), learnable=False)
+        for _ in range(len(self.layer_param.param), 3):
+            self.layer_param.param.add(lr_mult=0)
+
+    @property
+    def use_global_stats(self) -> bool:
+        """Whether the stored statistics are used: as the prototxt says, else outside training."""
+        return not self.training if self._use_global_stats is None else self._use_global_stats
 
     def _channels(self, shape: Shape) -> int:
         self.check(len(shape) > 0, "The bottom must have at least one axis.")
