@@ -1,5 +1,5 @@
-"""Everything is in setup.cfg."""
+"""Settings are in setup.cfg; here only what it cannot say: two packages whose folders lie beside caffe_port."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
-setup()
+setup(packages=[*find_packages(include=["caffe_port*"]), "caffe_port.prototxt", "caffe_port.data_manifests"])

@@ -22,6 +22,11 @@ def manifest(name: str) -> Path:
     return _find("data_manifests", name)
 
 
+def manifests() -> list[Path]:
+    """Every shipped description, by name."""
+    return sorted(_find("data_manifests", "").glob("*.json"))
+
+
 def _find(room: str, name: str) -> Path:
     for base in (_PACKAGE, _PACKAGE.parent):
         if (base / room / name).exists():

@@ -6,8 +6,11 @@ What real Caffe computed is copied into ``tests/reference``; models and images a
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -21,3 +24,14 @@ IMAGES = SHARED / "images"
 def needs(path: Path) -> pytest.MarkDecorator:
     """Skip the test where ``path`` is absent."""
     return pytest.mark.skipif(not path.exists(), reason=f"{path} is not here")
+
+
+def tool(name: str) -> ModuleType:
+    """The script ``tools/<name>.py`` as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -12,6 +12,7 @@ Sources: Tajbakhsh et al., IEEE TMI 2016, Tables I and II; BVLC/caffe models/bvl
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +77,9 @@ def learnable_layer(row: Learnable, bottom: str, top: str, rate: float | None) -
     kind, field = ("Convolution", "convolution_param") if row.kernel else ("InnerProduct", "inner_product_param")
     values = [f"num_output: {row.num_output}"]
     if row.kernel:
+        window = [(key, getattr(row, key)) for key in ("pad", "stride", "group")]
         values.append(f"kernel_size: {row.kernel}")
-        values += [f"{key}: {n}" for key, n, default in zip(("pad", "stride", "group"), *_window(row)) if n != default]
+        values += [f"{key}: {n}" for key, n in window if n != getattr(Learnable, key)]  # the defaults are Caffe's
     fillers = [
         f'weight_filler {{ type: "gaussian" std: {row.std:g} }}',
         f'bias_filler {{ type: "constant" value: {row.bias:g} }}',
@@ -86,11 +88,6 @@ def learnable_layer(row: Learnable, bottom: str, top: str, rate: float | None) -
         return layer(row.name, kind, [bottom], [top], f"{field} {{ {' '.join(values)} }}")
     inside = [f"  {line}" for line in [" ".join(values), *fillers]]
     return layer(row.name, kind, [bottom], [top], *rate_lines(rate), f"{field} {{", *inside, "}")
-
-
-def _window(row: Learnable) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Padding, stride and group of a convolution, and their defaults."""
-    return (row.pad, row.stride, row.group), (0, 1, 1)
 
 
 def body(classes: int, last_layer: str, rates: Mapping[str, float] | None) -> str:
@@ -190,8 +187,10 @@ def main() -> None:
     given = parser.parse_args()
     if given.classes < 2:
         parser.error("--classes must be 2 or more.")
-    if given.last_layer == BVLC_LAST_LAYER:
-        parser.error("--last-layer must differ from fc8: under that name the published weights would be loaded.")
+    if not re.fullmatch(r"[\w./-]+", given.last_layer, re.ASCII):
+        parser.error("--last-layer takes letters, digits and _ . / - only.")
+    if any(f'name: "{given.last_layer}"' in text for text in files(BVLC_CLASSES, BVLC_LAST_LAYER).values()):
+        parser.error(f"--last-layer {given.last_layer}: the name is taken; weights of bvlc_alexnet would be loaded.")
     for name, text in files(given.classes, given.last_layer).items():
         path = given.to / name
         path.parent.mkdir(parents=True, exist_ok=True)

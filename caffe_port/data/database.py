@@ -34,7 +34,9 @@ def open_database(path: str | Path, backend: str) -> Database:
         raise DataError(f"is no {backend} database.", remedy="'source' must name the database's folder.", file=path)
     if kind != backend:
         raise DataError(
-            f"is a {kind}, opened as {backend}.", remedy=f"Set data_param {{ backend: {kind} }}.", file=path
+            f"holds {kind} data, but the backend is {backend}.",
+            remedy=f"Set data_param {{ backend: {kind} }}.",
+            file=path,
         )
     return BACKENDS[backend][0](path)
 

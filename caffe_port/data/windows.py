@@ -78,13 +78,14 @@ def read_windows(path: str | Path, root_folder: str, fg_threshold: float, bg_thr
     foreground, background = [np.empty((0, 6), np.int64)], [np.empty((0, 6), np.int64)]
     try:
         while (mark := tokens.next()) is not None:
-            index, image, *sizes, count = tokens.take(6, "the head of an image")
+            index, image, *sizes = tokens.take(6, "the head of an image")
+            channels, _, _, count = map(int, sizes)
             if mark != "#" or int(index) != len(images):
                 raise tokens.error(f"'{mark} {index}' should be '# {len(images)}'.")
-            if int(sizes[0]) != CHANNELS:
-                raise tokens.error(f"the image has {sizes[0]} channels; only colour images (3) are read.")
+            if channels != CHANNELS:
+                raise tokens.error(f"the image has {channels} channels; only colour images (3) are read.")
             images.append(root_folder + image)
-            words = np.array(tokens.take(6 * int(count), "a window")).reshape(-1, 6)
+            words = np.array(tokens.take(6 * count, "a window")).reshape(-1, 6)
             rows, overlap = words[:, [0, 0, 2, 3, 4, 5]].astype(np.int64), words[:, 1].astype(F)
             rows[:, 0] = len(images) - 1
             fg = overlap >= F(fg_threshold)

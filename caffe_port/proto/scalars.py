@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
+
 from caffe_port.errors import CaffeWarning, FormatError
 from caffe_port.proto import forks
 from caffe_port.proto.tokenizer import Tokenizer, decode_utf8
@@ -34,18 +36,18 @@ class Field:
         #: inclusive range of an integer
         self.least, self.most = 0, 0
         kind = descriptor.cpp_type
-        if kind in (descriptor.CPPTYPE_FLOAT, descriptor.CPPTYPE_DOUBLE):
+        if kind in (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE):
             self.reader = ScalarParser.number
-        elif kind == descriptor.CPPTYPE_BOOL:
+        elif kind == FieldDescriptor.CPPTYPE_BOOL:
             self.reader = ScalarParser.boolean
-        elif kind == descriptor.CPPTYPE_ENUM:
+        elif kind == FieldDescriptor.CPPTYPE_ENUM:
             self.reader = ScalarParser.enum_value
-        elif kind == descriptor.CPPTYPE_STRING:
-            self.reader = ScalarParser.bytes if descriptor.type == descriptor.TYPE_BYTES else ScalarParser.string
-        elif kind != descriptor.CPPTYPE_MESSAGE:
+        elif kind == FieldDescriptor.CPPTYPE_STRING:
+            self.reader = ScalarParser.bytes if descriptor.type == FieldDescriptor.TYPE_BYTES else ScalarParser.string
+        elif kind != FieldDescriptor.CPPTYPE_MESSAGE:
             self.reader = ScalarParser.integer
-            bits = 32 if kind in (descriptor.CPPTYPE_INT32, descriptor.CPPTYPE_UINT32) else 64
-            signed = kind in (descriptor.CPPTYPE_INT32, descriptor.CPPTYPE_INT64)
+            bits = 32 if kind in (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_UINT32) else 64
+            signed = kind in (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64)
             self.least, self.most = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
 
 

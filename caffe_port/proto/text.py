@@ -6,6 +6,8 @@ import math
 import struct
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
+
 from caffe_port.proto.parser import Parser
 from caffe_port.proto.scalars import fields_of
 from caffe_port.proto.tokenizer import decode
@@ -68,16 +70,16 @@ def _format_fields(message: Any, indent: str, lines: list[str]) -> None:
 
 def _format_scalar(descriptor: Any, value: Any) -> str:
     kind = descriptor.cpp_type
-    if kind == descriptor.CPPTYPE_FLOAT:
+    if kind == FieldDescriptor.CPPTYPE_FLOAT:
         return format_float32(value)
-    if kind == descriptor.CPPTYPE_DOUBLE:
+    if kind == FieldDescriptor.CPPTYPE_DOUBLE:
         return _format_double(value)
-    if kind == descriptor.CPPTYPE_BOOL:
+    if kind == FieldDescriptor.CPPTYPE_BOOL:
         return "true" if value else "false"
-    if kind == descriptor.CPPTYPE_ENUM:
+    if kind == FieldDescriptor.CPPTYPE_ENUM:
         known = descriptor.enum_type.values_by_number.get(value)
         return known.name if known else str(value)
-    if kind == descriptor.CPPTYPE_STRING:
+    if kind == FieldDescriptor.CPPTYPE_STRING:
         return f'"{_escape(value.encode("utf-8") if isinstance(value, str) else value)}"'
     return str(value)
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from caffe_port.errors import CaffeWarning
@@ -34,7 +35,7 @@ def clean_strings(message: Any, file: str) -> None:
     """Re-read strings that are not UTF-8, which protobuf hands out as bytes, as Latin-1, with a warning."""
     for part, layer in _parts(message):
         for field, value in part.ListFields():
-            if field.cpp_type != field.CPPTYPE_STRING or field.type == field.TYPE_BYTES:
+            if field.cpp_type != FieldDescriptor.CPPTYPE_STRING or field.type == FieldDescriptor.TYPE_BYTES:
                 continue
             repeated = fields_of(part.DESCRIPTOR)[field.name].repeated
             values = list(value) if repeated else [value]
@@ -60,6 +61,6 @@ def _parts(message: Any) -> Iterator[tuple[Any, str | None]]:
             layer = part.name if isinstance(part.name, str) else part.name.decode("latin-1")
         yield part, layer
         for field, value in reversed(part.ListFields()):
-            if field.cpp_type == field.CPPTYPE_MESSAGE:
+            if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
                 repeated = fields_of(part.DESCRIPTOR)[field.name].repeated
                 pending.extend((one, layer) for one in (reversed(value) if repeated else [value]))

@@ -121,7 +121,9 @@ def test_the_other_backend(tmp_path, backend):
     other = BACKENDS[1 - BACKENDS.index(backend)]
     path = make(tmp_path / "db", other)
     assert database_kind(path) == other
-    with pytest.raises(DataError, match=rf"is a {other}, opened as {backend}. Set data_param {{ backend: {other} }}"):
+    with pytest.raises(
+        DataError, match=rf"holds {other} data, but the backend is {backend}. Set data_param {{ backend: {other} }}"
+    ):
         open_database(path, backend)
 
 

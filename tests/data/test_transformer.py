@@ -57,7 +57,9 @@ def test_equals_caffes_loops(tmp_path, crop, mirror, mean, training, dtype):
     }[mean]
     text = f"crop_size: {crop} mirror: {mirror} scale: 0.017 {field}"
     transformer = make(text, training)
-    got, windows = transform(transformer, pixels, range(6, 12), like=torch.empty(0, dtype=getattr(torch, dtype.__name__)))
+    got, windows = transform(
+        transformer, pixels, range(6, 12), like=torch.empty(0, dtype=getattr(torch, dtype.__name__))
+    )
     shape = (3, 5, 5) if crop else (3, 8, 7)
     values = list(transformer.param.mean_value)
     wanted = literal(

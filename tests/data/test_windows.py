@@ -77,7 +77,7 @@ def literal(image, box, crop, pad, square, mirror):
     def rounded(x):
         nonlocal near_tie
         near_tie |= abs(abs(x) % 1 - 0.5) < 1e-4
-        return int(math.floor(x + 0.5))
+        return math.floor(x + 0.5)
 
     if pad or square:
         factor = crop / (crop - 2 * pad)

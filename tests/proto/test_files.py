@@ -217,7 +217,8 @@ class TestWrite:
 
     def test_a_failed_write_leaves_the_old_file(self, tmp_path):
         (tmp_path / "b").write_bytes(b"old")
-        incomplete = pb.NetParameter(layer=[pb.LayerParameter(clip_param=pb.ClipParameter(min=0))])
+        incomplete = pb.NetParameter()
+        incomplete.layer.add().clip_param.min = 0
         with pytest.raises(FormatError, match=r"cannot be written as binary.*max"):
             write_binary(incomplete, tmp_path / "b")
         assert (tmp_path / "b").read_bytes() == b"old"
