@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from caffe_port.errors import SolverError
+from caffe_port.errors import CaffeWarning, SolverError
+
+#: Settings of a SolverParameter that belong to some rules only.
+SETTINGS = ("momentum", "momentum2", "rms_decay", "delta")
 
 
 class UpdateRule:
@@ -19,9 +23,14 @@ class UpdateRule:
 
     TYPE: ClassVar[str] = ""
     HISTORIES: ClassVar[int] = 1
+    #: Which of :data:`SETTINGS` the rule reads.
+    USES: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, param: Any) -> None:
         self.param = param
+        for name in SETTINGS:
+            if param.HasField(name) and name not in self.USES and getattr(param, name):
+                warnings.warn(f"'{name}' has no effect on a {self.TYPE} solver.", CaffeWarning, stacklevel=3)
 
     def step(self, grad: Tensor, histories: Sequence[Tensor], rate: float, iteration: int) -> None:
         """Replace ``grad`` by the step, in place, and update ``histories``.

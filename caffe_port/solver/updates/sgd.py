@@ -17,6 +17,8 @@ class SGD(UpdateRule):
     of the rate the old steps go on at their old size; ``torch.optim.SGD`` keeps it outside. Caffe: sgd_solver.cpp.
     """
 
+    USES = ("momentum",)
+
     def step(self, grad: Tensor, histories: Sequence[Tensor], rate: float, iteration: int) -> None:
         """See :meth:`UpdateRule.step`."""
         (velocity,) = histories
