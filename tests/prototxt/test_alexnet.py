@@ -15,10 +15,11 @@ from caffe_port import Net
 from caffe_port.errors import WeightsError
 from caffe_port.proto import pb
 from caffe_port.proto.files import read_net
+from caffe_port.proto.text import parse_text
 from caffe_port.proto.weights import write_caffemodel
 from caffe_port.resources import prototxt
 from tests.data.make import image_database, images, write_mean
-from tests.proto.encoder import integer, legacy_shape, message, string, varint
+from tests.proto.encoder import integer, legacy_shape, string, varint
 from tests.shared import ROOT, tool
 
 make_prototxt = tool("make_prototxt")
@@ -66,40 +67,33 @@ COUNTS = {
 # -- Table I ----------------------------------------------------------------------------------------------------------
 
 
-def nets(classes):
-    """Each shipped net in TEST phase (of train_val the part behind its data layer), with C classes in the last one."""
-    texts = make_prototxt.files(classes)
-    built = {}
-    for name in ("alexnet/deploy_ft.prototxt", "alexnet/train_val.prototxt"):
-        net_param = read_net_text(texts[name])
-        if name.endswith("train_val.prototxt"):
-            del net_param.layer[:2]
-            inputs = 'layer { name: "data" type: "Input" top: "data" top: "label" input_param { shape { dim: 2 dim: 3 '
-            inputs += "dim: 227 dim: 227 } shape { dim: 2 } } }"
-            net_param = merged(read_net_text(inputs), net_param)
-        built[name] = net_param
-    return built
+#: In the place of train_val's data layers, which need a database.
+INPUT = """
+layer {
+  name: "data" type: "Input" top: "data" top: "label"
+  input_param { shape { dim: 2 dim: 3 dim: 227 dim: 227 } shape { dim: 2 } }
+}
+"""
 
 
-def read_net_text(text):
-    from caffe_port.proto.text import parse_text
-
-    return parse_text(text, pb.NetParameter)
-
-
-def merged(first, second):
-    first.MergeFrom(second)
-    return first
+def shipped(name, classes):
+    """The shipped net ``name`` for so many classes, able to run without data, and without its 57 million random
+    numbers."""
+    param = parse_text(make_prototxt.files(classes)[f"alexnet/{name}.prototxt"], pb.NetParameter)
+    if name == "train_val":
+        del param.layer[:2]
+        param.MergeFrom(parse_text(INPUT, pb.NetParameter))
+        param.layer.insert(0, param.layer.pop())
+    for layer in param.layer:
+        layer.convolution_param.ClearField("weight_filler")
+        layer.inner_product_param.ClearField("weight_filler")
+    return param
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("name", ["alexnet/deploy_ft.prototxt", "alexnet/train_val.prototxt"])
+@pytest.mark.parametrize("name", ["deploy_ft", "train_val"])
 def test_every_row_of_table_1(name, classes):
-    param = nets(classes)[name]
-    for layer in param.layer:  # zeros instead of 57 million random numbers
-        layer.convolution_param.ClearField("weight_filler")
-        layer.inner_product_param.ClearField("weight_filler")
-    assert_table_1(Net(param), classes)
+    assert_table_1(Net(shipped(name, classes)), classes)
 
 
 def test_every_row_of_table_1_with_the_classes_of_imagenet():
@@ -169,8 +163,8 @@ def test_groups_normalisation_and_dropout():
 
 
 def test_rates_decay_and_fillers():
-    fillers = dict(conv1=(0.01, 0), conv2=(0.01, 0.1), conv3=(0.01, 0), conv4=(0.01, 0.1), conv5=(0.01, 0.1))
-    fillers |= dict(fc6=(0.005, 0.1), fc7=(0.005, 0.1), fc8_ft=(0.01, 0))
+    fillers = {"conv1": (0.01, 0), "conv2": (0.01, 0.1), "conv3": (0.01, 0), "conv4": (0.01, 0.1)}
+    fillers |= {"conv5": (0.01, 0.1), "fc6": (0.005, 0.1), "fc7": (0.005, 0.1), "fc8_ft": (0.01, 0)}
     seen = {}
     for layer in read_net(prototxt("alexnet/train_val.prototxt")).layer:
         if not layer.param:
@@ -185,7 +179,8 @@ def test_rates_decay_and_fillers():
 
 def test_a_frozen_arm_of_table_2_has_rate_0():
     rates = {**make_prototxt.TUNE_ALL, "conv1": 0, "fc8": 0.001}
-    layers = {layer.name: layer for layer in read_net_text(make_prototxt.train_val(2, "fc8_ft", rates)).layer}
+    text = make_prototxt.train_val(2, "fc8_ft", rates)
+    layers = {layer.name: layer for layer in parse_text(text, pb.NetParameter).layer}
     for name, multiples in [("conv1", [0, 0]), ("conv2", [1, 2]), ("fc8_ft", [1, 2])]:
         assert [param.lr_mult for param in layers[name].param] == multiples
 
