@@ -1,11 +1,12 @@
 """Reading training logs back, and plotting them.
 
-Reads what ``caffe-port train`` and any Caffe wrote: classic glog lines (``I1123 08:13:16.923439 ...``) and those of newer
-glog with the year (``I20261123 08:13:16.923439 ...``). Caffe: tools/extra/parse_log.py, solver.cpp.
+Reads what ``caffe-port train`` and any Caffe wrote: classic glog lines (``I1123 08:13:16.923439 ...``) and those of
+newer glog with the year (``I20261123 08:13:16.923439 ...``). Caffe: tools/extra/parse_log.py, solver.cpp.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from caffe_port.errors import FormatError
 
 _GLOG = re.compile(r"[IWEF](\d{4}|\d{8}) (\d\d:\d\d:\d\d\.\d{6}) +\d+ [^\]]*\] (.*)")
 _SOLVING = re.compile(r"Solving (.*)")
-_DISPLAY = re.compile(r"Iteration (\d+)(?: \(.*\))?, loss = (\S+)")
+_DISPLAY = re.compile(r"Iteration (\d+)\b.*, loss = (\S+)")
 _RATE = re.compile(r"Iteration (\d+), lr = (\S+)")
 _TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
 _TEST_LOSS = re.compile(r"Test loss: (\S+)")
@@ -132,15 +133,15 @@ class _Reader:
             self.log.name = self.log.name or match[1]
             self._start = self._start or self._time
         elif match := _DISPLAY.fullmatch(text):
-            self._train_row(int(match[1]), "loss").loss = float(match[2])
+            self._train_row(int(match[1]), "loss").loss = _number(match[2])
         elif match := _RATE.fullmatch(text):
-            self._train_row(int(match[1]), "lr").lr = float(match[2])
+            self._train_row(int(match[1]), "lr").lr = _number(match[2])
         elif match := _TESTING.fullmatch(text):
             row = TestRow(int(match[1]), self._seconds, int(match[2]))
             self.log.test.append(row)
             self._rows["Test"] = row
         elif (match := _TEST_LOSS.fullmatch(text)) and isinstance(self._rows["Test"], TestRow):
-            self._rows["Test"].loss = float(match[1])
+            self._rows["Test"].loss = _number(match[1])
         elif match := _OUTPUT.fullmatch(text):
             self._output(*match.groups())
 
@@ -162,9 +163,22 @@ class _Reader:
         while key in row.outputs:
             count += 1
             key = f"{name}[{count}]"
-        row.outputs[key] = float(value)
+        row.outputs[key] = _number(value)
         if weighted:
             self.log.losses.add(key)
+
+
+def _number(text: str) -> float:
+    """The number in ``text``, in Microsoft's spelling too: ``1.#INF``, ``-nan(ind)``.
+
+    :raises ValueError: it is none.
+    """
+    word = text.lower()
+    if "nan" in word or "#ind" in word:
+        return math.nan
+    if "inf" in word:
+        return -math.inf if word.startswith("-") else math.inf
+    return float(text)
 
 
 # -- plotting ---------------------------------------------------------------------------------------------------------
@@ -219,27 +233,29 @@ def _label(log: TrainingLog, net: int, what: str) -> str:
 def _plot_loss(axis: Any, log: TrainingLog) -> None:
     points = [(row.iteration, row.loss) for row in log.train if row.loss is not None]
     if points:
-        axis.plot(*zip(*points), color="tab:blue", linewidth=1, alpha=0.8, label="training loss")
+        axis.plot(*zip(*points), color="C0", linewidth=1, label="training loss")
     for net in log.test_nets:
         rows = [row for row in log.test if row.net == net]
         for name in sorted({name for row in rows for name in row.outputs} & log.losses):
             points = [(row.iteration, row.outputs[name]) for row in rows if name in row.outputs]
-            axis.plot(*zip(*points), "o-", markersize=4, label=_label(log, net, name if "loss" in name else f"{name} loss"))
+            label = _label(log, net, name if "loss" in name else f"{name} (loss)")
+            axis.plot(*zip(*points), "o-", color=f"C{len(axis.lines) or 1}", markersize=4, label=label)
     axis.set_ylabel("loss")
-    axis.set_ylim(bottom=0 if all(v >= 0 for line in axis.lines for v in line.get_ydata()) else None)
-    axis.legend(loc="upper right")
+    _choose_scale(axis)
+    if axis.lines:
+        axis.legend(loc="upper right")
 
 
 def _plot_others(axis: Any, log: TrainingLog) -> None:
     names = _others(log)
-    for phase, net, name in names:
+    for color, (phase, net, name) in enumerate(names, 1):
         rows: Sequence[Any] = log.train if phase == "Train" else [row for row in log.test if row.net == net]
         points = [(row.iteration, row.outputs[name]) for row in rows if name in row.outputs]
         label = f"training {name}" if phase == "Train" else _label(log, net, name)
-        axis.plot(*zip(*points), "-" if phase == "Train" else "o-", markersize=4, color=None, label=label)
-    are_rates = all("acc" in name.lower() for *_, name in names)
-    axis.set_ylabel("accuracy" if are_rates else "other outputs")
-    if are_rates:
+        axis.plot(*zip(*points), "-" if phase == "Train" else "o-", color=f"C{color}", markersize=4, label=label)
+    only_accuracy = all("acc" in name.lower() for *_, name in names)
+    axis.set_ylabel("accuracy" if only_accuracy else "other outputs")
+    if only_accuracy:
         axis.set_ylim(0, 1.03)
     if names:
         axis.legend(loc="lower right")
@@ -250,5 +266,19 @@ def _plot_rate(axis: Any, log: TrainingLog) -> None:
     if points:
         axis.plot(*zip(*points), color="tab:gray", drawstyle="steps-post")
     axis.set_ylabel("learning rate")
-    axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
-    axis.set_ylim(bottom=0)
+    _choose_scale(axis)
+
+
+def _choose_scale(axis: Any) -> None:
+    """Logarithmic where the values span a decade or more, else linear from 0 (or from the lowest, if negative)."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    values = [value for line in axis.lines for value in line.get_ydata() if math.isfinite(value)]
+    low, high = min(values, default=0), max(values, default=0)
+    if low > 0 and high / low > 9.99:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 200 else (1,)))
+        axis.yaxis.set_minor_locator(NullLocator())
+    elif low >= 0:
+        axis.set_ylim(0, 1.05 * high or 1)
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -1,10 +1,10 @@
-"""Write the AlexNet files of ``prototxt/`` from one description: Table I of the paper on BVLC's bvlc_alexnet.
+"""Write ``prototxt/alexnet`` and ``prototxt/table2`` from one description: the paper's Tables I and II.
 
     python tools/make_prototxt.py
-    python tools/make_prototxt.py --classes 3 --last-layer fc8_imt --to my_nets
+    python tools/make_prototxt.py --classes 3 --last-layer fc8_imt --samples 12345 --to my_nets
 
-The first form writes the files as they are shipped, the second the same files for another number of classes into a
-folder of yours. Needs nothing but Python.
+The first form writes the files as they are shipped, the second the same files for another application into a folder of
+yours. Needs nothing but Python.
 
 Sources: Tajbakhsh et al., IEEE TMI 2016, Tables I and II; BVLC/caffe models/bvlc_alexnet (names, groups, LRN, fillers).
 """
@@ -55,8 +55,43 @@ ROWS = (
 )
 
 #: Table II: the learning rate of the weights of each row of Table I; base_lr is that of the solver files.
-BASE_LR = 0.001
+BASE_LR, MOMENTUM, GAMMA = 0.001, 0.9, 0.95
 TUNE_ALL: Mapping[str, float] = {row.name: 0.001 for row in ROWS} | {"fc8": 0.01}
+
+
+def tune_from(first: str) -> dict[str, float]:
+    """The rates that fine-tune the layers from ``first`` to the last and freeze those before."""
+    names = list(TUNE_ALL)
+    return {name: TUNE_ALL[name] if names.index(name) >= names.index(first) else 0.0 for name in names}
+
+
+#: The nine arms of Table II by file name: what the table calls them, and their rates.
+ARMS: Mapping[str, tuple[str, Mapping[str, float]]] = {
+    **{f"{row.name}-fc8": (f"Fine-tuned AlexNet:{row.name}-fc8", tune_from(row.name)) for row in ROWS},
+    "fc8": ("Fine-tuned AlexNet:only fc8", tune_from("fc8")),
+    "scratch": ("AlexNet scratch", TUNE_ALL | {"fc8": 0.001}),
+}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What Table II and Eq. 2 leave open, as we set it for the paper's polyp detection.
+
+    |X| is 80 % of the 100,000 patches, the others are for validation; N is ``batch``.
+    """
+
+    samples: int = 80_000
+    validation: int = 20_000
+    batch: int = 128
+    epochs: int = 30
+
+    def start(self, epoch: int) -> int:
+        """The first iteration t of ``epoch`` (counted from 0): the least with floor(t N / |X|) = epoch."""
+        return -(-epoch * self.samples // self.batch)
+
+
+POLYP = Schedule()
+TEST_BATCH = 50
 
 
 def layer(name: str, kind: str, bottoms: Iterable[str], tops: Iterable[str], *lines: str) -> str:
@@ -134,13 +169,23 @@ def data_layer(phase: str, source: str, batch_size: int) -> str:
     )
 
 
-def train_val(classes: int, last_layer: str, rates: Mapping[str, float] = TUNE_ALL) -> str:
+#: What stands above prototxt/alexnet/train_val.prototxt.
+TRAIN_COMMENT = "Table I of the paper, to be fine-tuned from bvlc_alexnet.caffemodel. See README.md."
+
+
+def train_val(
+    classes: int,
+    last_layer: str,
+    rates: Mapping[str, float] = TUNE_ALL,
+    batch: int = 256,
+    comment: str = TRAIN_COMMENT,
+) -> str:
     """The net to train; one arm of Table II is one ``rates`` (see :func:`body`)."""
     return "".join(
         [
-            heading("Table I of the paper, to be fine-tuned from bvlc_alexnet.caffemodel. See README.md."),
-            data_layer("TRAIN", "train_lmdb", 256),
-            data_layer("TEST", "val_lmdb", 50),
+            heading(comment) + 'name: "AlexNet"\n',
+            data_layer("TRAIN", "train_lmdb", batch),
+            data_layer("TEST", "val_lmdb", TEST_BATCH),
             body(classes, last_layer, rates),
             layer("accuracy", "Accuracy", ["fc8", "label"], ["accuracy"], "include { phase: TEST }"),
             layer("loss", "SoftmaxWithLoss", ["fc8", "label"], ["loss"]),
@@ -153,7 +198,7 @@ def deploy(classes: int, last_layer: str, comment: str) -> str:
     shape = "input_param { shape { dim: 10 dim: 3 dim: 227 dim: 227 } }"
     return "".join(
         [
-            heading(comment),
+            heading(comment) + 'name: "AlexNet"\n',
             layer("data", "Input", [], ["data"], shape),
             body(classes, last_layer, rates=None),
             layer("prob", "Softmax", ["fc8"], ["prob"]),
@@ -161,20 +206,63 @@ def deploy(classes: int, last_layer: str, comment: str) -> str:
     )
 
 
+def arm_train_val(arm: str, classes: int, last_layer: str, schedule: Schedule) -> str:
+    """The net of one arm of Table II."""
+    name, rates = ARMS[arm]
+    comment = (
+        f"Table II of the paper: {name}. See README.md.\n"
+        "# alpha is the solver's base_lr times lr_mult. Open in the paper and ours: "
+        f"N = {schedule.batch} (batch_size),\n# C = {classes} (num_output of {last_layer}), mean and mirror."
+    )
+    return train_val(classes, last_layer, rates, schedule.batch, comment)
+
+
+def arm_solver(arm: str, schedule: Schedule) -> str:
+    """The solver of one arm of Table II: Eq. 2, whose rate falls by gamma at the end of each epoch."""
+    steps = [f"stepvalue: {schedule.start(epoch)}" for epoch in range(1, schedule.epochs)]
+    epoch = schedule.start(1)
+    lines = [
+        f'net: "{arm}_train_val.prototxt"',
+        *(['weights: "bvlc_alexnet.caffemodel"'] if arm != "scratch" else []),
+        f"base_lr: {BASE_LR}",
+        f"momentum: {MOMENTUM}",
+        f"gamma: {GAMMA}",
+        'lr_policy: "multistep"',
+        "# Eq. 2: the rate falls by gamma at the end of each epoch; t N / |X| reaches 1, 2, 3, ... at iteration t =",
+        *(" ".join(steps[i : i + 6]) for i in range(0, len(steps), 6)),
+        f"# Open in the paper and ours: |X| = {schedule.samples}, N = {schedule.batch}, {schedule.epochs} epochs; no "
+        "weight decay, as Eq. 2 has none;",
+        f"# a test on all {schedule.validation} patches for validation and a snapshot after each epoch.",
+        f"max_iter: {schedule.start(schedule.epochs)}",
+        "weight_decay: 0",
+        f"test_iter: {-(-schedule.validation // TEST_BATCH)}",
+        f"test_interval: {epoch}",
+        f"display: {max(1, epoch // 5)}",
+        f"snapshot: {epoch}",
+        f'snapshot_prefix: "{arm}"',
+        "solver_mode: GPU",
+    ]
+    return heading(f"Table II of the paper: {ARMS[arm][0]}. See README.md.") + "\n".join(lines) + "\n"
+
+
 def heading(comment: str) -> str:
-    """The lines in front of the first layer."""
-    return f'# Written by tools/make_prototxt.py. {comment}\nname: "AlexNet"\n'
+    """The comment at the top of a file."""
+    return f"# Written by tools/make_prototxt.py. {comment}\n"
 
 
-def files(classes: int = CLASSES, last_layer: str = LAST_LAYER) -> dict[str, str]:
+def files(classes: int = CLASSES, last_layer: str = LAST_LAYER, schedule: Schedule = POLYP) -> dict[str, str]:
     """Path below ``prototxt/`` -> text, for every file that this tool writes."""
     published = "Takes the whole of bvlc_alexnet.caffemodel."
     tuned = "Takes the weights that training train_val.prototxt gives."
-    return {
+    written = {
         "alexnet/deploy.prototxt": deploy(BVLC_CLASSES, BVLC_LAST_LAYER, published),
         "alexnet/deploy_ft.prototxt": deploy(classes, last_layer, tuned),
         "alexnet/train_val.prototxt": train_val(classes, last_layer),
     }
+    for arm in ARMS:
+        written[f"table2/{arm}_train_val.prototxt"] = arm_train_val(arm, classes, last_layer, schedule)
+        written[f"table2/{arm}_solver.prototxt"] = arm_solver(arm, schedule)
+    return written
 
 
 def main() -> None:
@@ -183,6 +271,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--classes", type=int, default=CLASSES, help=f"C of Table I (default {CLASSES})")
     parser.add_argument("--last-layer", default=LAST_LAYER, help=f"name of the new last layer (default {LAST_LAYER})")
+    for name, what in (("samples", "|X|"), ("validation", "validation patches"), ("batch", "N"), ("epochs", "epochs")):
+        value = getattr(POLYP, name)
+        parser.add_argument(f"--{name}", type=int, default=value, help=f"{what} of table2 (default {value})")
     parser.add_argument("--to", type=Path, default=SHIPPED, help="the folder to write into (default prototxt/)")
     given = parser.parse_args()
     if given.classes < 2:
@@ -191,7 +282,10 @@ def main() -> None:
         parser.error("--last-layer takes letters, digits and _ . / - only.")
     if any(f'name: "{given.last_layer}"' in text for text in files(BVLC_CLASSES, BVLC_LAST_LAYER).values()):
         parser.error(f"--last-layer {given.last_layer}: the name is taken; weights of bvlc_alexnet would be loaded.")
-    for name, text in files(given.classes, given.last_layer).items():
+    if min(given.validation, given.batch, given.epochs) < 1 or given.batch > given.samples:
+        parser.error("--validation, --batch and --epochs must be 1 or more, --samples at least --batch.")
+    schedule = Schedule(given.samples, given.validation, given.batch, given.epochs)
+    for name, text in files(given.classes, given.last_layer, schedule).items():
         path = given.to / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="ascii")

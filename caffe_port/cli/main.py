@@ -11,8 +11,8 @@ import click
 from caffe_port.errors import CaffeError
 from caffe_port.version import __version__
 
-#: command -> the module of this package that holds it, loaded when it is used.
-COMMANDS = ("train", "test", "upgrade", "demo")
+#: Each is a function of a module of this package, both called like it but with underscores, loaded when it is used.
+COMMANDS = ("train", "test", "convert-imageset", "compute-image-mean", "extract-features", "upgrade", "demo")
 
 
 class LazyGroup(click.Group):
@@ -26,7 +26,8 @@ class LazyGroup(click.Group):
         """The command called ``name``."""
         if name not in COMMANDS:
             return None
-        return getattr(importlib.import_module(f"caffe_port.cli.{name}"), name)
+        module = name.replace("-", "_")
+        return getattr(importlib.import_module(f"caffe_port.cli.{module}"), module)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,17 +41,28 @@ def group() -> None:
 
 def main() -> None:
     """Entry point: every foreseeable failure is one line on standard error and exit status 1."""
-    warnings.showwarning = lambda message, *_, **__: click.echo(f"caffe-port: warning: {message}", err=True)
-    try:
-        group(prog_name="caffe-port")
-    except CaffeError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename or 'system'}: {error.strerror or error}")
-    except MemoryError:
-        _fail("not enough memory.")
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: click.echo(f"caffe-port: warning: {message}", err=True)
+        try:
+            group(prog_name="caffe-port")
+        except CaffeError as error:
+            _fail(str(error))
+        except OSError as error:
+            _fail(f"{error.filename or 'system'}: {error.strerror or error}")
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            _fail("not enough memory. Make the net or its batch_size smaller.")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory is all that lacks; PyTorch says so in words (``can't allocate memory``, ``out of memory``)."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
 
 
 def _fail(message: str) -> None:
-    click.echo(f"caffe-port: error: {message}", err=True)
+    """End with ``message`` on one line; names from damaged files may hold line ends and terminal codes."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in message)
+    click.echo(f"caffe-port: error: {line}", err=True)
     sys.exit(1)

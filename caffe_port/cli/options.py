@@ -9,13 +9,19 @@ from typing import Any
 import click
 
 from caffe_port.errors import CaffeError, CaffeWarning
-from caffe_port.log import log_to
+from caffe_port.log import log, log_to
 
 gpu_option = click.option(
-    "--gpu", metavar="ID|all", help="Compute on this GPU ('all': on every one). Without it: the CPU."
+    "--gpu",
+    metavar="ID|all",
+    help="Compute on this GPU ('all' works where there is one). Without it: the CPU, unless a solver file sets "
+    "solver_mode: GPU.",
 )
 weights_option = click.option(
-    "--weights", metavar="FILE[,FILE]", help="Weights to start from: .caffemodel or .caffemodel.h5."
+    "--weights",
+    metavar="FILE[,FILE]",
+    help="Weights to start from (.caffemodel or .caffemodel.h5), copied by layer name; other layers start from their "
+    "fillers.",
 )
 unknown_option = click.option(
     "--allow-unknown", is_flag=True, help="Warn about unknown prototxt fields instead of refusing them."
@@ -28,8 +34,9 @@ def unknown(allow: bool) -> str:
 
 
 def log_to_stderr() -> None:
-    """Show the log on standard error, as Caffe does."""
-    log_to(sys.stderr)
+    """Show the log on standard error, as Caffe does, until the command ends."""
+    handler = log_to(sys.stderr)
+    click.get_current_context().call_on_close(lambda: log.removeHandler(handler))
 
 
 def choose_device(gpu: str | None, solver_param: Any = None) -> Any:
@@ -41,20 +48,33 @@ def choose_device(gpu: str | None, solver_param: Any = None) -> Any:
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if gpu is None:
-        wants = solver_param is not None and solver_param.HasField("solver_mode") and solver_param.solver_mode == 1
-        if wants and not count:
-            warnings.warn(
-                "The solver asks for solver_mode: GPU, but there is none: using the CPU.", CaffeWarning, stacklevel=2
-            )
-        return torch.device("cuda", solver_param.device_id) if wants and count else torch.device("cpu")
-    if gpu == "all" and count:
-        ids = list(range(count))
-    else:
-        ids = [int(part) for part in gpu.split(",") if part.strip().isdigit()]
-    if not ids or max(ids) >= count:
-        have = f"GPUs 0 to {count - 1} are usable" if count else "no usable GPU was found"
-        raise CaffeError(f"--gpu {gpu}: {have}.", remedy="Leave --gpu out to compute on the CPU.")
-    if len(ids) > 1:
-        raise CaffeError(f"--gpu {gpu}: training runs on one GPU.", remedy=f"Choose one, as in --gpu {ids[0]}.")
-    return torch.device("cuda", ids[0])
+    if gpu is not None:
+        return torch.device("cuda", _gpu_id(gpu, count))
+    if solver_param is None or not solver_param.HasField("solver_mode") or solver_param.solver_mode != 1:
+        return torch.device("cpu")
+    if not count:
+        warnings.warn(
+            "The solver asks for solver_mode: GPU, but there is none: using the CPU.", CaffeWarning, stacklevel=2
+        )
+        return torch.device("cpu")
+    if not 0 <= solver_param.device_id < count:
+        raise CaffeError(f"device_id {solver_param.device_id}: {_usable(count)}.", remedy="Mend the solver file.")
+    return torch.device("cuda", solver_param.device_id)
+
+
+def _gpu_id(gpu: str, count: int) -> int:
+    """The one GPU, of ``count``, that ``--gpu`` names.
+
+    :raises CaffeError: it names none that is there, or several.
+    """
+    names = [str(index) for index in range(count)]
+    chosen = names if gpu == "all" else [part.strip() for part in gpu.split(",")]
+    if not chosen or not set(chosen) <= set(names):
+        raise CaffeError(f"--gpu {gpu}: {_usable(count)}.", remedy="Leave --gpu out to compute on the CPU.")
+    if len(chosen) > 1:
+        raise CaffeError(f"--gpu {gpu}: one GPU is used at a time.", remedy=f"Choose one, as in --gpu {chosen[0]}.")
+    return int(chosen[0])
+
+
+def _usable(count: int) -> str:
+    return f"GPUs 0 to {count - 1} are usable" if count else "no usable GPU was found"

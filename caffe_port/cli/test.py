@@ -17,6 +17,7 @@ from caffe_port.cli.options import (
 
 
 @click.command(
+    short_help="Score a net on the batches of its data layers.",
     epilog="Example: caffe-port test --model train_val.prototxt --weights lenet.caffemodel --iterations 100",
 )
 @click.option("--model", required=True, metavar="FILE", help="The net prototxt; its TEST phase is run.")

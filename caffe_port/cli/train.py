@@ -16,10 +16,11 @@ from caffe_port.errors import CaffeError
 
 
 @click.command(
+    short_help="Train a net as a solver file says.",
     epilog="Example: caffe-port train --solver solver.prototxt --weights bvlc_alexnet.caffemodel",
 )
 @click.option("--solver", required=True, metavar="FILE", help="The solver prototxt.")
-@click.option("--snapshot", metavar="FILE", help="Resume from this .solverstate.")
+@click.option("--snapshot", metavar="FILE", help="Resume from this .solverstate or .solverstate.h5.")
 @weights_option
 @gpu_option
 @unknown_option
@@ -48,8 +49,11 @@ def train(solver: str, snapshot: str | None, weights: str | None, gpu: str | Non
     device = choose_device(gpu, param)
     log.info("Using GPUs %d", device.index) if device.type == "cuda" else log.info("Use CPU.")
     training = Solver(param, device=device, unknown=unknown(allow_unknown), source=solver)
-    log.info("Resuming from %s", snapshot) if snapshot else log.info("Starting Optimization")
+    if snapshot:
+        log.info("Resuming from %s", snapshot)
+        training.restore(snapshot)
+    log.info("Starting Optimization")
     with Progress(total=param.max_iter) as progress:
         training.progress = progress
-        training.solve(snapshot)
+        training.solve()
     log.info("Optimization Done.")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -11,7 +14,10 @@ from caffe_port.data.records import Database
 from caffe_port.errors import DataError
 
 #: Reader and writer of each backend, by Caffe's enum name.
-BACKENDS = {"LMDB": (LmdbDatabase, LmdbSink), "LEVELDB": (LevelDbDatabase, LevelDbSink)}
+BACKENDS: dict[str, tuple[type[Database], type[LmdbSink] | type[LevelDbSink]]] = {
+    "LMDB": (LmdbDatabase, LmdbSink),
+    "LEVELDB": (LevelDbDatabase, LevelDbSink),
+}
 
 
 def database_kind(path: str | Path) -> str | None:
@@ -87,3 +93,24 @@ class DatabaseWriter:
             self.close()
         else:
             self._sink.close()
+
+
+@contextmanager
+def new_database(path: str | Path, backend: str) -> Iterator[DatabaseWriter]:
+    """A :class:`DatabaseWriter` whose folder disappears again if the block ends with an exception.
+
+    For what makes sense as a whole only. What the backend itself refuses (a full disk, too long a key) is a DataError.
+
+    :raises DataError: as :class:`DatabaseWriter`, or the database cannot be written.
+    """
+    failures = BACKENDS[backend][0].FAILURES if backend in BACKENDS else ()
+    existed = Path(path).exists()
+    try:
+        with DatabaseWriter(path, backend) as writer:
+            yield writer
+    except BaseException as error:
+        if not existed:
+            shutil.rmtree(path, ignore_errors=True)
+        if isinstance(error, failures):
+            raise DataError(f"cannot be written: {error}.", file=path) from error
+        raise

@@ -120,7 +120,7 @@ def read_file_list(source: str | Path) -> list[str]:
     return files
 
 
-def open_hdf5(path: str | Path) -> h5py.File:
+def _open(path: str | Path) -> h5py.File:
     """The HDF5 file at ``path``, read only.
 
     :raises DataError: it is missing or damaged.
@@ -137,7 +137,7 @@ def read_layout(path: str | Path, names: Sequence[str]) -> list[tuple[int, ...]]
     :raises DataError: one is missing, holds no numbers, has no axis or no rows, or another number of rows.
     """
     shapes = []
-    with open_hdf5(path) as file:
+    with _open(path) as file:
         for name in names:
             dataset = file.get(name)
             if not isinstance(dataset, h5py.Dataset):
@@ -160,7 +160,7 @@ def read_datasets(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
 
     :raises DataError: the data are damaged.
     """
-    with open_hdf5(path) as file:
+    with _open(path) as file:
         try:
             return [file[name][...] for name in names]
         except (OSError, KeyError) as error:

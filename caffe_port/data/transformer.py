@@ -78,6 +78,11 @@ class Transformer:
         return torch.from_numpy(read_mean(self.param.mean_file).copy())
 
     @property
+    def mean_image(self) -> Tensor | None:
+        """The mean if it comes from mean_file, which has a value for every pixel."""
+        return self.mean if self.param.HasField("mean_file") else None
+
+    @property
     def colour(self) -> bool | None:
         """How encoded images are decoded: True and False force 3 channels or 1, None leaves them as they are."""
         return True if self.param.force_color else False if self.param.force_gray else None
@@ -91,8 +96,9 @@ class Transformer:
         if self.crop > min(height, width):
             text = f"crop_size {self.crop} is larger than the image of {height} x {width}."
             raise DataError(text, remedy="Resize the images, or choose a smaller crop_size.")
-        if self.param.HasField("mean_file") and tuple(self.mean.shape) != tuple(shape):
-            text = f"the mean has the shape {tuple(self.mean.shape)}, the image before cropping {tuple(shape)}."
+        mean = self.mean_image
+        if mean is not None and tuple(mean.shape) != tuple(shape):
+            text = f"the mean has the shape {tuple(mean.shape)}, the image before cropping {tuple(shape)}."
             raise DataError(text, remedy="Compute the mean from these images.", file=self.param.mean_file)
         count = len(self.param.mean_value)
         if count not in (0, 1, channels):
@@ -150,15 +156,15 @@ class Transformer:
         pixels = batch.pixels.to(like.device, non_blocking=True)
         x = pixels.to(like.dtype, copy=pixels is batch.pixels)
         if self.mean is not None:
-            self._subtract_mean(x, batch.windows)
+            self._subtract(self.mean, x, batch.windows)
         if self.param.scale != 1:
             x.mul_(self.param.scale)
         return x
 
-    def _subtract_mean(self, x: Tensor, windows: list[Window]) -> None:
+    def _subtract(self, mean: Tensor, x: Tensor, windows: list[Window]) -> None:
         where = (x.device, x.dtype)
         if where not in self._means:
-            mean = self.mean.to(*where)
+            mean = mean.to(*where)
             self._means[where] = mean, mean.flip(2)
         mean, flipped = self._means[where]
         if not self.param.HasField("mean_file"):

@@ -196,8 +196,8 @@ class WindowSource(BatchSource):
         self._check_mean()
 
     def _check_mean(self) -> None:
-        crop, mean = self.transformer.crop, self.transformer.mean
-        if not self.transformer.param.HasField("mean_file"):
+        crop, mean = self.transformer.crop, self.transformer.mean_image
+        if mean is None:
             self.transformer.output_shape((CHANNELS, crop, crop))
         elif mean.shape[0] != CHANNELS or mean.shape[1] != mean.shape[2] or mean.shape[2] < crop:
             text = (

@@ -2,7 +2,8 @@
 
 Drawn by formulas, not photographed: they show that training works, and say nothing about real images. A shape is given
 by its signed distance, the distance of a point from the shape's edge, negative inside; a scene shows it at a random
-place, size, angle and colour, so only the outline tells the class. Every image is a function of seed and number.
+place, size, angle and colour, so only the outline tells the class. Every
+image is a function of the names of its database and its shape and of its number.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from caffe_port import rng
-from caffe_port.data.database import DatabaseWriter
+from caffe_port.data.database import new_database
 from caffe_port.data.datum import array_to_datum
+from caffe_port.data.images import to_hwc
+from caffe_port.errors import DataError
 
 SIZE = 32
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -53,11 +57,11 @@ def draw(shape: str, random: np.random.Generator) -> np.ndarray:
     image = ground[:, None, None] + slope[0] * (x - SIZE / 2) + slope[1] * (y - SIZE / 2)
     for _ in range(random.integers(3, 7)):
         image = _paint(image, _clutter(x, y, random), random.uniform(0, 255, 3))
-    radius, angle = random.uniform(7, 11), random.uniform(0, 2 * np.pi)
+    radius, angle = random.uniform(8, 12), random.uniform(0, 2 * np.pi)
     centre = random.uniform(radius, SIZE - 1 - radius, 2)
     u, v = _turn(x - centre[0], y - centre[1], angle)
     image = _paint(image, radius * DISTANCES[shape](u / radius, v / radius), _contrasting(ground, random))
-    return np.clip(image + random.normal(0, 12, image.shape), 0, 255).astype(np.uint8)
+    return np.clip(image + random.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
 
 
 def _turn(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
@@ -81,21 +85,34 @@ def _contrasting(ground: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """A random colour that is well away from ``ground``."""
     while True:
         colour = random.uniform(0, 255, 3)
-        if np.linalg.norm(colour - ground) > 110:
+        if np.linalg.norm(colour - ground) > 120:
             return colour
 
 
-def write_images(path: str | Path, shapes: Sequence[str], count: int, seed: int) -> None:
-    """Make an LMDB of ``count`` images, as many of each of ``shapes`` as of the others (to one), in random order.
+def write_images(path: str | Path, shapes: Sequence[str], count: int) -> None:
+    """Make an LMDB of ``count`` images, equally many of every shape (to one), in random order.
 
-    The label of an image is the place of its shape in ``shapes``; keys are those of Caffe's convert_imageset,
+    The label of an image is the place of its shape in ``shapes``; keys are those of Caffe's convert_imageset:
     ``00000012_disc/00012.png``.
 
-    :raises DataError: there is something at ``path`` already.
+    :raises DataError: there is something at ``path`` already, or it cannot be written.
     """
-    labels = rng.numpy_generator(seed, "order").permutation(np.arange(count) % len(shapes))
-    with DatabaseWriter(path, "LMDB") as database:
+    name = Path(path).name
+    labels = rng.numpy_generator(name, "order").permutation(np.arange(count) % len(shapes))
+    with new_database(path, "LMDB") as database:
         for number, label in enumerate(labels.tolist()):
-            image = draw(shapes[label], rng.numpy_generator(seed, "image", number))
+            image = draw(shapes[label], rng.numpy_generator(name, number))
             key = f"{number:08d}_{shapes[label]}/{number:05d}.png"
             database.put(key.encode(), array_to_datum(image, label).SerializeToString())
+
+
+def write_sheet(path: str | Path, shapes: Sequence[str], columns: int = 16) -> None:
+    """A PNG with a row of examples of every shape, enlarged twice.
+
+    :raises DataError: it cannot be written.
+    """
+    rows = [[draw(shape, rng.numpy_generator("sheet", shape, n)) for n in range(columns)] for shape in shapes]
+    sheet = np.concatenate([np.concatenate(row, axis=2) for row in rows], axis=1)
+    enlarged = np.ascontiguousarray(to_hwc(sheet.repeat(2, axis=1).repeat(2, axis=2)))
+    if not cv2.imwrite(str(path), enlarged):
+        raise DataError("The picture cannot be written.", file=path)

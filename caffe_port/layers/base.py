@@ -12,7 +12,7 @@ Caffe's own counterpart is ``include/caffe/layer.hpp``. A layer's life:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -24,6 +24,10 @@ from caffe_port.errors import LayerError
 from caffe_port.layers.fillers import fill
 
 Shape = tuple[int, ...]
+
+#: Whether torch.compile or torch.export traces what runs, so that no branch may depend on values. torch before 2.3 does
+#: not say: there such branches cut a compiled graph in pieces.
+is_compiling: Callable[[], bool] = getattr(torch.compiler, "is_compiling", lambda: False)
 
 
 @dataclass
@@ -41,16 +45,16 @@ class Layer(nn.Module):
 
     TYPE: ClassVar[str] = ""
     V1_TYPE: ClassVar[str | None] = None
-    #: (least, most) number of bottoms and tops; None: no limit.
-    BOTTOMS: ClassVar[tuple[int, int | None]] = (1, 1)
-    TOPS: ClassVar[tuple[int, int | None]] = (1, 1)
+    #: (least, most) number of bottoms and tops; None: no limit. A layer whose parameters decide sets its own.
+    BOTTOMS: tuple[int, int | None] = (1, 1)
+    TOPS: tuple[int, int | None] = (1, 1)
     #: As many tops as bottoms (Caffe's EqualNumBottomTopBlobs).
     EQUAL_BOTTOMS_TOPS: ClassVar[bool] = False
     #: A loss layer: the first top has loss_weight 1 unless told otherwise, and tops that the prototxt leaves out are
     #: added up to the least number (Caffe's AutoTopBlobs).
     IS_LOSS: ClassVar[bool] = False
     #: Bottoms that never get a gradient (labels); Caffe dies when one is asked for, force_backward leaves them out.
-    NO_GRADIENT: ClassVar[tuple[int, ...]] = ()
+    NO_GRADIENT: tuple[int, ...] = ()
     #: Whether top[0] may be computed into bottom[0].
     IN_PLACE: ClassVar[bool] = False
 
@@ -100,7 +104,7 @@ class Layer(nn.Module):
     @property
     def blobs(self) -> list[nn.Parameter]:
         """The learnable blobs in Caffe's order, as stored (a shared blob has its owner's shape)."""
-        return [self._parameters[name] for name in self.blob_names]  # type: ignore[misc]
+        return [self.get_parameter(name) for name in self.blob_names]
 
     def blob(self, index: int) -> Tensor:
         """Learnable blob ``index`` in this layer's shape (PERMISSIVE sharing may store it in another)."""
@@ -120,11 +124,6 @@ class Layer(nn.Module):
             fill(self.blobs[index].data, self._fillers[index], generator)
         except LayerError as error:
             raise error.at(layer=self.name, layer_type=self.TYPE) from None
-
-    def fill_blobs(self) -> None:
-        """Initialise every learnable blob."""
-        for index in range(len(self.blob_names)):
-            self.fill_blob(index)
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ def phase_number(phase: str | int) -> int:
 
     :raises NetError: anything else.
     """
-    number = PHASES.get(phase.upper()) if isinstance(phase, str) else phase
+    number = PHASES.get(phase.upper(), -1) if isinstance(phase, str) else phase
     if number not in PHASES.values():
         raise NetError(f"Unknown phase {phase!r}.", remedy="Use TRAIN or TEST.")
     return int(number)

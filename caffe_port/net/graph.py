@@ -18,7 +18,13 @@ from caffe_port.proto import pb
 
 @dataclass
 class Node:
-    """One layer in its place. ``bottom_need_backward[i]``: bottom i gets a diff; ``need_backward``: any diff at all."""
+    """One layer in its place.
+
+    ``bottom_need_backward[i]``: in Caffe bottom i gets a diff; ``need_backward``: any diff at all. Autograd needs less
+    telling: only at bottoms with ``detached[i]`` (labels, propagate_down: false) it is stopped, so that a net without a
+    loss is as differentiable as any module. ``top_diff_set[i]``: a consumer writes the diff of top i, over its loss
+    weight.
+    """
 
     layer: Layer
     bottoms: list[str]
@@ -26,7 +32,10 @@ class Node:
     loss_weights: list[float]
     bottom_need_backward: list[bool]
     need_backward: bool
+    bottom_shapes: list[Shape] = field(default_factory=list)
     top_shapes: list[Shape] = field(default_factory=list)
+    detached: list[bool] = field(default_factory=list)
+    top_diff_set: list[bool] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -81,6 +90,7 @@ class GraphBuilder:
         self._prune_backward()
         if self.net_param.force_backward:
             self._force_backward()
+        self._flag_autograd()
         for node in self.nodes:
             log.info("%s %s backward computation.", node.name, "needs" if node.need_backward else "does not need")
         self.outputs = sorted(self._available)
@@ -108,7 +118,7 @@ class GraphBuilder:
         layer.setup(bottom_shapes)
         shapes = layer.reshape(bottom_shapes)
         weights = _loss_weights(layer, layer_param, len(tops))
-        node = Node(layer, list(layer_param.bottom), tops, weights, flags, False, shapes)
+        node = Node(layer, list(layer_param.bottom), tops, weights, flags, False, bottom_shapes, shapes)
         for name, shape in zip(tops, shapes):
             self.blob_shapes[name] = shape
             log.info("Top shape: %s", format_shape(shape))
@@ -229,6 +239,18 @@ class GraphBuilder:
             ]
             for blob, learns in zip(node.layer.blobs, node.layer.learnable):
                 blob.requires_grad_(learns)
+
+    def _flag_autograd(self) -> None:
+        written: set[str] = set()
+        for node in reversed(self.nodes):
+            told = node.layer.layer_param.propagate_down
+            node.detached = [
+                not flows and (index in node.layer.NO_GRADIENT or (bool(told) and not told[index]))
+                for index, flows in enumerate(node.bottom_need_backward)
+            ]
+            node.top_diff_set = [name in written for name in node.tops]
+            if node.need_backward:
+                written.update(name for name, flows in zip(node.bottoms, node.bottom_need_backward) if flows)
 
 
 def _check_counts(layer: Layer, bottoms: int, tops: int) -> None:

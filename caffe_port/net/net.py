@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ from torch import Tensor, nn
 from caffe_port import rng
 from caffe_port.errors import CaffeError, NetError
 from caffe_port.layers import Layer, LayerContext
-from caffe_port.layers.base import Shape
+from caffe_port.layers.base import Shape, is_compiling
 from caffe_port.log import log
 from caffe_port.net.filter import filter_net, net_state
 from caffe_port.net.graph import GraphBuilder, Node, Param
 from caffe_port.net.splits import insert_splits
 from caffe_port.net.weights import Missing, load_weights, save_weights
+from caffe_port.proto import pb
 from caffe_port.proto.files import read_net
 from caffe_port.proto.text import format_text
+from caffe_port.proto.upgrade import upgrade_net
 
 
 class Net(nn.Module):
@@ -61,7 +64,7 @@ class Net(nn.Module):
         super().__init__()
         is_file = isinstance(prototxt, (str, Path))
         self.source = str(prototxt) if is_file else None
-        given = read_net(prototxt, unknown=unknown) if is_file else prototxt
+        given = read_net(prototxt, unknown=unknown) if is_file else _upgraded(prototxt)
         state = net_state(phase, level, stages)
         context = LayerContext(state.phase, rng.fresh_seed() if seed is None else seed, rank, world)
         try:
@@ -78,9 +81,9 @@ class Net(nn.Module):
         self.blob_shapes: dict[str, Shape] = graph.blob_shapes
         self.inputs: list[str] = graph.inputs
         self.outputs: list[str] = graph.outputs
+        self._last_use = {name: i for i, node in enumerate(self.nodes) for name in (*node.bottoms, *node.tops)}
         for node in self.nodes:
             self._modules[self._module_key(node.name)] = node.layer
-        self._last_use = {name: i for i, node in enumerate(self.nodes) for name in (*node.bottoms, *node.tops)}
         loaded = set() if weights is None else load_weights(self, weights, missing)
         for param in self.params:  # fillers only where no file gave the values: they cost as much as loading
             if id(param.blob) not in loaded:
@@ -91,7 +94,7 @@ class Net(nn.Module):
         """``name`` as a key of ``_modules``: no dots, no attribute of Net, and unique (Caffe asks for none of
         these)."""
         key = name.replace(".", "_") or "_"
-        while key in self._modules or hasattr(type(self), key):
+        while hasattr(self, key):
             key += "_"
         return key
 
@@ -103,7 +106,8 @@ class Net(nn.Module):
         :param args: tensors in the order of ``net.inputs``, or one mapping from input names to tensors.
         :param inputs: tensors by input name. Data layers serve their own batches and take no input.
         :return: the blobs that no layer consumes, by name.
-        :raises NetError: an input is missing, unknown, or of a shape that a layer refuses.
+        :raises NetError: an input is missing, unknown, no tensor, of another floating type or device than the net, or
+            of a shape that a layer refuses.
         """
         blobs, _ = self.run(self._bind(args, inputs), keep=self.outputs)
         return {name: blobs[name] for name in self.outputs}
@@ -114,20 +118,25 @@ class Net(nn.Module):
         keep: Iterable[str] | None = None,
         traced: dict[str, Tensor] | None = None,
     ) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Run every layer on ``inputs``.
+        """Run every layer on ``inputs``; integers among them become floating point, as blobs hold nothing else.
 
         :param keep: names of the blobs wanted; others are freed after their last use. None: every blob.
         :param traced: receives, by blob name, the tensors whose ``grad`` is the blob's diff after ``loss.backward()``
             (of a blob computed in-place the first version, as in Caffe).
         :return: blobs by name, and the weighted sum of the losses (None without a loss layer).
+        :raises NetError: as :meth:`forward`.
         """
-        if not torch.compiler.is_compiling():
-            self.reshape({name: tuple(value.shape) for name, value in inputs.items()})
-        blobs = dict(inputs)
+        blobs = self._checked(inputs)
+        if not is_compiling():
+            shapes = {name: tuple(value.shape) for name, value in blobs.items()}
+            if any(self.blob_shapes[name] != shape for name, shape in shapes.items()):
+                self.reshape(shapes)
         kept = None if keep is None else set(keep)
         loss = None
         for index, node in enumerate(self.nodes):
             if node.layer.TYPE != "Input":
+                if traced is not None:
+                    _start_trace(node, blobs, traced)
                 tops = self.run_layer(node, [blobs[name] for name in node.bottoms])
                 blobs.update(zip(node.tops, tops))
                 if traced is not None:
@@ -135,9 +144,9 @@ class Net(nn.Module):
                         if top.requires_grad and name not in traced:
                             top.retain_grad()
                             traced[name] = top
-                for top, weight in zip(tops, node.loss_weights):
+                for top, weight, diff_set in zip(tops, node.loss_weights, node.top_diff_set):
                     if weight:
-                        term = top.sum() * weight
+                        term = (top.detach() if diff_set else top).sum() * weight
                         loss = term if loss is None else loss + term
             if kept is not None:
                 for name in (*node.bottoms, *node.tops):
@@ -146,15 +155,26 @@ class Net(nn.Module):
         return blobs, loss
 
     def run_layer(self, node: Node, bottoms: list[Tensor]) -> tuple[Tensor, ...]:
-        """The tops of one layer; bottoms that get no diff are cut off from the graph."""
-        cut = [
-            value if flows or not value.requires_grad else value.detach()
-            for value, flows in zip(bottoms, node.bottom_need_backward)
-        ]
+        """The tops of one layer; labels and bottoms with ``propagate_down: false`` are cut off from the graph.
+
+        Shapes are checked again where they are not those expected: data layers, Filter, and the caller may change them.
+        """
+        cut = [value.detach() if detached else value for value, detached in zip(bottoms, node.detached)]
         try:
-            return node.layer(*cut)
+            if is_compiling():
+                return node.layer(*cut)
+            shapes = [tuple(value.shape) for value in bottoms]
+            if shapes != node.bottom_shapes:
+                node.layer.reshape(shapes)
+                node.bottom_shapes = shapes
+            tops = node.layer(*cut)
         except CaffeError as error:
             raise error.at(file=self.source, layer=node.name, layer_type=node.layer.TYPE) from None
+        shapes = [tuple(value.shape) for value in tops]
+        if shapes != node.top_shapes:
+            node.top_shapes = shapes
+            self.blob_shapes.update(zip(node.tops, shapes))
+        return tops
 
     def _bind(self, args: tuple[Any, ...], named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if len(args) == 1 and isinstance(args[0], Mapping):
@@ -167,12 +187,33 @@ class Net(nn.Module):
             if name in bound:
                 raise NetError(f"Input '{name}' is given twice.", file=self.source)
             bound[name] = value
-        missing = [name for name in self.inputs if name not in bound]
-        unknown = [name for name in bound if name not in self.inputs]
+        return bound
+
+    def _checked(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        missing = [name for name in self.inputs if name not in inputs]
+        unknown = [str(name) for name in inputs if name not in self.inputs]
         if missing or unknown:
             cause = f"Missing input: {', '.join(missing)}." if missing else f"Unknown input: {', '.join(unknown)}."
             raise NetError(cause, file=self.source, remedy=f"The net takes {', '.join(self.inputs) or 'no inputs'}.")
-        return bound
+        like = next(self.parameters(), None)
+        return {name: self._checked_input(name, value, like) for name, value in inputs.items()}
+
+    def _checked_input(self, name: str, value: Tensor, like: Tensor | None) -> Tensor:
+        if not isinstance(value, Tensor):
+            raise NetError(
+                f"Input '{name}' is {type(value).__name__}, not a tensor.",
+                file=self.source,
+                remedy="torch.as_tensor(x) makes one.",
+            )
+        if not value.is_floating_point():
+            value = value.to(torch.float32 if like is None else like.dtype)
+        if like is not None and (value.dtype != like.dtype or value.device != like.device):
+            raise NetError(
+                f"Input '{name}' is {value.dtype} on {value.device}; the net is {like.dtype} on {like.device}.",
+                file=self.source,
+                remedy=f"Give {name}.to({str(like.device)!r}, {like.dtype}), or move the net with net.to(...).",
+            )
+        return value
 
     # -- shapes -------------------------------------------------------------------------------------------------------
 
@@ -181,27 +222,30 @@ class Net(nn.Module):
 
         :raises NetError: a layer refuses the shape of its bottoms; nothing is changed then.
         """
-        if all(self.blob_shapes.get(name) == shape for name, shape in inputs.items()):
-            return
         shapes = {**self.blob_shapes, **inputs}
-        tops: list[list[Shape]] = []
+        found: list[tuple[list[Shape], list[Shape]]] = []
         for node in self.nodes:
-            if node.layer.TYPE == "Input":
-                tops.append([shapes[name] for name in node.tops])
-                continue
+            bottoms = [shapes[name] for name in node.bottoms]
             try:
-                tops.append(node.layer.reshape([shapes[name] for name in node.bottoms]))
+                tops = [shapes[t] for t in node.tops] if node.layer.TYPE == "Input" else node.layer.reshape(bottoms)
             except CaffeError as error:
                 raise error.at(file=self.source, layer=node.name, layer_type=node.layer.TYPE) from None
-            shapes.update(zip(node.tops, tops[-1]))
+            found.append((bottoms, tops))
+            shapes.update(zip(node.tops, tops))
         self.blob_shapes = shapes
-        for node, node_tops in zip(self.nodes, tops):
-            node.top_shapes = node_tops
+        for node, (bottoms, tops) in zip(self.nodes, found):
+            node.bottom_shapes, node.top_shapes = bottoms, tops
 
     @property
     def device(self) -> torch.device:
-        """Where the learnable blobs lie (the CPU for a net without any)."""
-        return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
+        """Where the net computes: where its learnable blobs and buffers lie (the CPU for a net without any)."""
+        tensors = chain(self.parameters(), self.buffers())  # without parameters an Input layer's buffer tells
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the learnable blobs (float32 for a net without any)."""
+        return next((parameter.dtype for parameter in self.parameters()), torch.float32)
 
     # -- parts and files ----------------------------------------------------------------------------------------------
 
@@ -230,6 +274,23 @@ class Net(nn.Module):
         :param hdf5: the form; None: a ``.caffemodel.h5`` if the path ends in ``.h5``, else a ``.caffemodel``.
         """
         save_weights(self, path, diffs, str(path).endswith(".h5") if hdf5 is None else hdf5)
+
+
+def _upgraded(net_param: Any) -> Any:
+    if not isinstance(net_param, pb.NetParameter):
+        raise NetError(
+            f"A net cannot be made from {type(net_param).__name__}.", remedy="Give a path or a NetParameter message."
+        )
+    copy = pb.NetParameter()
+    copy.CopyFrom(net_param)
+    return upgrade_net(copy)
+
+
+def _start_trace(node: Node, blobs: dict[str, Tensor], traced: dict[str, Tensor]) -> None:
+    """Make leaves of bottoms that get a diff in Caffe without anything to learn below (force_backward)."""
+    for name, flows in zip(node.bottoms, node.bottom_need_backward):
+        if flows and node.need_backward and not blobs[name].requires_grad:
+            blobs[name] = traced[name] = blobs[name].detach().requires_grad_()
 
 
 class _LazyText:

@@ -34,7 +34,7 @@ def load_weights(net: Net, path: str | Path, missing: Missing) -> set[int]:
     targets: dict[str, Layer] = {}
     for node in net.nodes:
         targets.setdefault(node.name, node.layer)
-    shared = {id(layer.blobs[i]) for param in net.params for layer, i in param.users[1:]}
+    shared = {(id(layer), index) for param in net.params for layer, index in param.users[1:]}
     pairs: list[tuple[Layer, LayerWeights]] = []
     for weights in source:
         layer = targets.get(weights.name)
@@ -48,16 +48,16 @@ def load_weights(net: Net, path: str | Path, missing: Missing) -> set[int]:
     with torch.no_grad():
         for layer, weights in pairs:
             for index, array in enumerate(weights.blobs):
-                if array is not None:
-                    layer.blob(index).copy_(torch.from_numpy(array).view(layer.blob_shapes[index]))
+                if array is not None:  # .data: as in Caffe a backward pass that follows uses what the blobs hold then
+                    layer.blob(index).data.copy_(torch.from_numpy(array).view(layer.blob_shapes[index]))
     return filled
 
 
-def _check_fit(layer: Layer, weights: LayerWeights, path: str | Path, shared: set[int]) -> None:
+def _check_fit(layer: Layer, weights: LayerWeights, path: str | Path, shared: set[tuple[int, int]]) -> None:
     """Refuse blobs of another number or shape. HDF5 files leave out blobs that another layer owns (``shared``)."""
     blobs = layer.blobs
     left_out = [i for i in range(len(blobs)) if i >= len(weights.blobs) or weights.blobs[i] is None]
-    if len(weights.blobs) > len(blobs) or any(id(blobs[i]) not in shared for i in left_out):
+    if len(weights.blobs) > len(blobs) or any((id(layer), i) not in shared for i in left_out):
         given = sum(blob is not None for blob in weights.blobs)
         raise WeightsError(
             f"Incompatible number of blobs for layer {layer.name}: {given} in the file, {len(blobs)} in the net.",

@@ -53,7 +53,9 @@ def read_blob(data: memoryview, start: int, stop: int) -> Blob:
         negative, more than 32 axes or 2^31-1 values (Caffe's limits), a raw type other than floating point.
     """
     floats, doubles, raw = _Values("<f4"), _Values("<f8"), None
-    raw_type, dims, legacy = 0, [], {}
+    raw_type = 0
+    dims: list[int] = []
+    legacy: dict[int, int] = {}
     for field in scan(data, start, stop):
         number, wire = field.number, field.wire
         if number == DATA:
@@ -107,7 +109,7 @@ def encode_blob(array: np.ndarray, diff: np.ndarray | None = None, *, legacy: bo
     :param legacy: write a 4-D shape as num, channels, height, width, as mean files have it.
     """
     head = [encode_int(number, dim) for number, dim in zip(LEGACY_NUMBERS, array.shape)] if legacy else []
-    parts = [b"".join(head)]
+    parts: Parts = [b"".join(head)]
     for number, values in ((DATA, array), (DIFF, diff)):
         if values is not None and values.size:
             floats = np.asarray(values, dtype="<f4", order="C")

@@ -203,7 +203,7 @@ def _hint(descriptor: Any, name: str) -> str:
     inside = [field.name for field in blocks if name in field.message_type.fields_by_name]
     if 0 < len(inside) <= 6:
         return f"It belongs inside {' or '.join(inside)}."
-    close = get_close_matches(name.lower(), descriptor.fields_by_name, n=1)
+    close = get_close_matches(name.lower(), descriptor.fields_by_name.keys(), n=1)
     return f"Did you mean '{close[0]}'?" if close else ""
 
 

@@ -184,7 +184,7 @@ class ScalarParser:
         if origin:
             cause = f"{field.name} '{value}' exists only in {origin}."
             return self.tokens.error(cause, f"Here it may be {_names(enum)}.", at=start)
-        close = get_close_matches(value.upper(), enum.values_by_name, n=1)
+        close = get_close_matches(value.upper(), enum.values_by_name.keys(), n=1)
         remedy = f"Did you mean {close[0]}? " if close else ""
         return self.tokens.error(
             f"unknown value '{value}' for '{field.name}'.", f"{remedy}Known: {_names(enum)}.", at=start
@@ -199,4 +199,5 @@ def _base(text: str) -> int:
 
 
 def _names(enum: Any) -> str:
-    return ", ".join(enum.values_by_name)
+    # .keys(), because the first releases of protobuf 4 iterate over the values
+    return ", ".join(enum.values_by_name.keys())

@@ -93,7 +93,8 @@ def _encode_state(state: SolverState) -> Iterator[Parts]:
 
 
 def _read_binary(data: memoryview) -> SolverState:
-    iteration, learned_net, history, current_step = None, "", [], 0
+    iteration, learned_net, current_step = None, "", 0
+    history: list[np.ndarray] = []
     for item in scan(data):
         if item.number == _ITER and item.wire == VARINT:
             iteration = read_int(data, item)

@@ -68,7 +68,9 @@ SOLVER_TYPES = {
     "ADAM": "Adam",
 }
 _DATA_PARAMETERS = {_V1.DATA: "data_param", _V1.IMAGE_DATA: "image_data_param", _V1.WINDOW_DATA: "window_data_param"}
-_TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
+#: What data layers had themselves before there was transform_param. V1 layers are upgraded; in current ones such fields
+#: have no effect.
+TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
 
 
 def net_needs_upgrade(net: Any) -> bool:
@@ -154,7 +156,7 @@ def _embedded_nets(solver: Any) -> list[Any]:
 def _has_old_transform(layer: Any) -> bool:
     """Caffe: NetNeedsDataUpgrade."""
     name = _DATA_PARAMETERS.get(layer.type)
-    return name is not None and any(getattr(layer, name).HasField(field) for field in _TRANSFORM_FIELDS)
+    return name is not None and any(getattr(layer, name).HasField(field) for field in TRANSFORM_FIELDS)
 
 
 def _upgrade_transform(layer: Any) -> None:
@@ -167,7 +169,7 @@ def _upgrade_transform(layer: Any) -> None:
     parameters = getattr(layer, _DATA_PARAMETERS[layer.type])
     parameters.SetInParent()
     layer.transform_param.SetInParent()
-    for field in _TRANSFORM_FIELDS:
+    for field in TRANSFORM_FIELDS:
         if parameters.HasField(field):
             setattr(layer.transform_param, field, getattr(parameters, field))
             parameters.ClearField(field)

@@ -101,7 +101,7 @@ def _encode_net(net_param: Any, blobs: Blobs, diffs: Blobs) -> Iterator[Parts]:
         yield encode_message(_LAYER, _encode_layer(layer, zip(arrays, layer_diffs)))
 
 
-def _encode_layer(layer: Any, blobs: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Parts:
+def _encode_layer(layer: Any, blobs: Iterable[tuple[np.ndarray | None, np.ndarray | None]]) -> Parts:
     """A LayerParameter with its blobs where C++ writes them: in the order of field numbers."""
     if layer.blobs:
         bare = pb.LayerParameter()

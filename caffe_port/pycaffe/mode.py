@@ -6,7 +6,7 @@ import warnings
 
 import torch
 
-from caffe_port.errors import CaffeWarning
+from caffe_port.errors import CaffeError, CaffeWarning
 
 _device = 0
 _gpu = False
@@ -40,8 +40,15 @@ def set_random_seed(seed: int) -> None:
 
 
 def device() -> torch.device:
-    """Where nets made now compute."""
-    return torch.device("cuda", _device) if _gpu else torch.device("cpu")
+    """Where nets made now compute.
+
+    :raises CaffeError: :func:`set_device` chose a GPU that is not there.
+    """
+    if not _gpu:
+        return torch.device("cpu")
+    if not 0 <= _device < torch.cuda.device_count():
+        raise CaffeError(f"There is no GPU {_device}.", remedy=f"There are {torch.cuda.device_count()}, from 0 on.")
+    return torch.device("cuda", _device)
 
 
 def seed() -> int | None:

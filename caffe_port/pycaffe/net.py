@@ -14,6 +14,8 @@ from torch import Tensor
 from caffe_port import net as core
 from caffe_port.errors import NetError
 from caffe_port.layers import Layer
+from caffe_port.net.filter import PHASES
+from caffe_port.net.weights import Missing
 from caffe_port.pycaffe import mode
 from caffe_port.solver.evaluate import share_weights
 from caffe_port.solver.report import loss_weights
@@ -63,12 +65,14 @@ class Blob:
 class ParamBlob:
     """A learnable blob of a layer: views of the parameter and of its gradient.
 
-    On a GPU they are views of copies on the CPU, which :meth:`push` and :meth:`pull` keep equal.
+    On a GPU they are views of copies on the CPU, which :meth:`push` and :meth:`pull` keep equal. On the CPU the memory
+    of a diff that was looked at stays the gradient's, although a solver step makes a new gradient.
     """
 
     def __init__(self, layer: Layer, index: int) -> None:
         self._layer, self._index = layer, index
         self._copies: dict[str, Tensor] = {}
+        self._diff: Tensor | None = None  # what Python holds views of, on the CPU
 
     @property
     def data(self) -> np.ndarray:
@@ -99,6 +103,9 @@ class ParamBlob:
         """Carry new values from the device into the copies."""
         for which, copy in self._copies.items():
             copy.copy_(self._tensor(which))
+        if self._diff is not None and self._diff.data_ptr() != self._tensor("diff").data_ptr():
+            parameter = self._layer.blobs[self._index]
+            parameter.grad = self._diff.copy_(self._tensor("diff")).view_as(parameter)
 
     def _tensor(self, which: str) -> Tensor:
         parameter = self._layer.blobs[self._index]
@@ -112,6 +119,8 @@ class ParamBlob:
         tensor = self._tensor(which)
         if tensor.device.type != "cpu":
             tensor = self._copies.setdefault(which, tensor.cpu())
+        elif which == "diff":
+            self._diff = tensor
         return tensor.numpy()
 
 
@@ -123,12 +132,24 @@ class LayerView:
         self.blobs = [ParamBlob(layer, index) for index in range(len(layer.blob_names))]
 
 
+def _by_name(args: tuple[Any, ...]) -> dict[str, Any]:
+    """Net's arguments after the model in either order: the phase first, or the weights as in old scripts."""
+    phase_first = bool(args) and (isinstance(args[0], int) or args[0] in PHASES)
+    order = ("phase", "level", "stages", "weights") if phase_first else ("weights", "phase")
+    if len(args) > len(order):
+        raise NetError(f"Net takes a model and then at most {', '.join(order)}; {len(args)} arguments came after it.")
+    return dict(zip(order, args))
+
+
 class Net:
     """pycaffe's Net: every blob's data and diff as writable numpy views, forward and backward from and to any layer.
 
-    ``Net(model, phase)``, ``Net(model, phase, level=, stages=, weights=)`` or the older ``Net(model, weights, phase)``.
+    ``Net(model, phase)``, ``Net(model, phase, level, stages, weights)`` or the older ``Net(model, weights, phase)``.
 
+    :param missing: ``"log"`` lets ``weights`` lack learnable layers of the net, as :meth:`copy_from` always does.
     :raises CaffeError: the model or the weights are at fault.
+
+    Deviates from Caffe: weights that lack a learnable layer are an error, where Caffe leaves the layer to its filler.
     """
 
     def __init__(
@@ -139,20 +160,18 @@ class Net:
         level: int = 0,
         stages: Sequence[str] | None = None,
         weights: str | Path | None = None,
+        missing: Missing = "error",
     ) -> None:
         if isinstance(model, core.Net):
             self._net = model
         else:
-            if len(args) == 2:
-                weights, phase = args
-            elif args:
-                (phase,) = args
-            if phase is None:
+            options = {"weights": weights, "phase": phase, "level": level, "stages": stages, **_by_name(args)}
+            options["stages"] = options["stages"] or ()
+            if options["phase"] is None:
                 raise NetError(
-                    "No phase is given.", remedy="Write Net(model, caffe.TEST) or Net(model, weights, TEST)."
+                    "No phase is given.", remedy="Write Net(model, caffe.TEST) or Net(model, weights, caffe.TEST)."
                 )
-            built = core.Net(model, weights, phase, level, stages or (), seed=mode.seed(), missing="log")
-            self._net = built.to(mode.device())
+            self._net = core.Net(model, **options, seed=mode.seed(), missing=missing).to(mode.device())
         self._run = core.BlobwiseExecutor(self._net)
         self.blobs = OrderedDict((name, Blob(blob)) for name, blob in self._run.blobs.items())
         self.layers = [LayerView(node.layer) for node in self._net.nodes]
@@ -246,6 +265,7 @@ class Net:
 
     def copy_from(self, path: str | Path) -> None:
         """Copy the weights of every layer whose name the file has; the others are logged."""
+        self._push()
         self._net.load(path, missing="log")
         self._pull()
 
@@ -264,9 +284,11 @@ class Net:
     def share_with(self, other: Net) -> None:
         """Use the learnable blobs of ``other``'s layers of the same names."""
         share_weights(other._net, self._net)
+        self._pull()
 
     def clear_param_diffs(self) -> None:
         """Set the diff of every learnable blob to zero."""
+        self._push()
         for parameter in self._net.parameters():
             if parameter.grad is not None:
                 parameter.grad.zero_()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from caffe_port import net as core
 from caffe_port import solver as training
+from caffe_port.proto.files import read_solver
 from caffe_port.pycaffe import mode
 from caffe_port.pycaffe.net import Net
 
@@ -19,7 +20,11 @@ class Solver:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._solver = training.Solver(path, device=mode.device())
+        param = read_solver(path)
+        seed = mode.seed()
+        if param.random_seed < 0 and seed is not None:
+            param.random_seed = seed
+        self._solver = training.Solver(param, device=mode.device(), source=path)
         self.net = Net(self._solver.net)
         self.test_nets = [Net(net) for net in self._solver.test_nets]
         self._views = {id(view._net): view for view in (self.net, *self.test_nets)}
@@ -58,13 +63,11 @@ class Solver:
         return {name: blobs[name].value() for name in net.inputs}
 
     def _observe(self, data: dict[str, Tensor], traced: dict[str, Tensor]) -> None:
-        blobs = self.net._run.blobs
-        for name, value in data.items():
-            if name not in self.net.inputs:
-                blobs[name].put_data(value)
-        for name, tensor in traced.items():
-            if tensor.grad is not None:
-                blobs[name].put_diff(tensor.grad)
+        inputs = self.net.inputs
+        self.net._run.show(
+            {name: value for name, value in data.items() if name not in inputs},
+            {name: tensor.grad for name, tensor in traced.items() if tensor.grad is not None},
+        )
 
 
 def get_solver(path: str | Path) -> Solver:

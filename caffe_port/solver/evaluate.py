@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from caffe_port.errors import NetError
-from caffe_port.layers.base import format_shape
+from caffe_port.layers.base import Layer, format_shape
 from caffe_port.log import log
 from caffe_port.net import Net
 
@@ -47,7 +47,13 @@ def evaluate(
         losses.append(0.0 if loss is None else float(loss))
         outputs = {name: blobs[name].float().cpu().numpy().ravel().astype(np.float64) for name in net.outputs}
         for name, values in outputs.items():
-            sums[name] = sums[name] + values if name in sums else values
+            if values.shape != sums.setdefault(name, np.zeros_like(values)).shape:
+                raise NetError(
+                    f"Output '{name}' has {values.size} values in batch {index}, {sums[name].size} before.",
+                    file=net.source,
+                    remedy="Means need as many in every batch: give the blob to a Silence layer.",
+                )
+            sums[name] += values
         if each:
             each(index, losses[-1], outputs)
     count = max(len(losses), 1)
@@ -64,7 +70,7 @@ def share_weights(source: Net, target: Net) -> None:
 
     :raises NetError: a layer has other blobs in the two nets.
     """
-    layers = {}
+    layers: dict[str, Layer] = {}
     for node in target.nodes:
         layers.setdefault(node.name, node.layer)
     for node in source.nodes:

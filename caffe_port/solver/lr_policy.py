@@ -15,7 +15,8 @@ import numpy as np
 from caffe_port.errors import SolverError
 from caffe_port.log import log
 
-f32, f64 = np.float32, np.float64
+f32 = np.float32
+f64 = np.float64
 
 
 class LearningRate:

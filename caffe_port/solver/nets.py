@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from caffe_port.errors import SolverError
+from caffe_port.errors import CaffeError, SolverError
+from caffe_port.net import Net
 from caffe_port.proto import pb
 from caffe_port.proto.files import read_net
 from caffe_port.proto.upgrade import upgrade_net
@@ -13,11 +14,31 @@ from caffe_port.proto.upgrade import upgrade_net
 
 @dataclass
 class NetChoice:
-    """A net with the state it is built for. ``source`` is its file, or None when it stands in the solver itself."""
+    """A net with the state it is built for.
+
+    ``origin`` is the solver's field that gives it. ``source`` is its file, or None when it stands in the solver itself.
+    """
 
     net_param: Any
     state: Any
+    origin: str
     source: str | None
+
+    def __str__(self) -> str:
+        return f"{self.origin} file: {self.source}" if self.source is not None else self.origin
+
+    def build(self, seed: int) -> Net:
+        """The net itself.
+
+        :raises CaffeError: the net is at fault.
+        """
+        state = self.state
+        try:
+            net = Net(self.net_param, phase=state.phase, level=state.level, stages=state.stage, seed=seed)
+        except CaffeError as error:
+            raise error.at(file=self.source) from None
+        net.source = self.source
+        return net
 
 
 def train_net(param: Any, unknown: str = "error") -> NetChoice:
@@ -34,8 +55,7 @@ def train_net(param: Any, unknown: str = "error") -> NetChoice:
             else "The solver names no training net.",
             remedy=f"Set exactly one of {', '.join(fields)}.",
         )
-    net_param, source = _load(getattr(param, given[0]), unknown)
-    return NetChoice(net_param, _state(pb.TRAIN, net_param, param.train_state), source)
+    return _choose(given[0], getattr(param, given[0]), pb.TRAIN, param.train_state, unknown)
 
 
 def evaluation_nets(param: Any, unknown: str = "error") -> list[NetChoice]:
@@ -45,8 +65,8 @@ def evaluation_nets(param: Any, unknown: str = "error") -> list[NetChoice]:
     """
     if param.HasField("net") and param.HasField("net_param"):
         raise SolverError("Both net_param and net are given.", remedy="Keep one of them.")
-    generic = [getattr(param, name) for name in ("net_param", "net") if param.HasField(name)]
-    named = [*param.test_net_param, *param.test_net]
+    generic = [(name, getattr(param, name)) for name in ("net_param", "net") if param.HasField(name)]
+    named = [(name, net) for name in ("test_net_param", "test_net") for net in getattr(param, name)]
     spare = len(param.test_iter) - len(named)
     if spare < 0 or (spare > 0 and not generic):
         raise SolverError(
@@ -61,26 +81,20 @@ def evaluation_nets(param: Any, unknown: str = "error") -> list[NetChoice]:
         )
     if nets and param.test_interval <= 0:
         raise SolverError(f"test_interval is {param.test_interval}.", remedy="It must be above 0 with a test net.")
-    choices = []
-    for index, net in enumerate(nets):
-        net_param, source = _load(net, unknown)
-        own = param.test_state[index] if param.test_state else pb.NetState()
-        choices.append(NetChoice(net_param, _state(pb.TEST, net_param, own), source))
-    return choices
+    states = param.test_state or [pb.NetState()] * len(nets)
+    return [_choose(name, net, pb.TEST, state, unknown) for (name, net), state in zip(nets, states)]
 
 
-def _load(net: Any, unknown: str) -> tuple[Any, str | None]:
+def _choose(field: str, net: Any, phase: int, own: Any, unknown: str) -> NetChoice:
+    """The net in ``field``. Its state is the phase, overridden by the net's own state, overridden by the solver's;
+    stages add up."""
     if isinstance(net, str):
-        return read_net(net, unknown=unknown), net
-    copy = pb.NetParameter()
-    copy.CopyFrom(net)
-    upgrade_net(copy)
-    return copy, None
-
-
-def _state(phase: int, net_param: Any, own: Any) -> Any:
-    """The phase, overridden by the net's own state, overridden by the solver's; stages add up."""
+        net_param, source = read_net(net, unknown=unknown), net
+    else:
+        net_param, source = pb.NetParameter(), None
+        net_param.CopyFrom(net)
+        upgrade_net(net_param)
     state = pb.NetState(phase=phase)
     state.MergeFrom(net_param.state)
     state.MergeFrom(own)
-    return state
+    return NetChoice(net_param, state, field, source)

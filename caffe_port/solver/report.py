@@ -54,5 +54,5 @@ def _lines(net: Net, values: Mapping[str, np.ndarray]) -> Iterator[str]:
     weights = loss_weights(net)
     for name in net.outputs:
         weight = weights[name]
-        for value in values[name]:
+        for value in values.get(name, ()):  # none after no batches at all
             yield f"{name} = {value:g}" + (f" (* {weight:g} = {weight * value:g} loss)" if weight else "")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from caffe_port.errors import SnapshotError
+from caffe_port.errors import SnapshotError, WeightsError
 from caffe_port.log import log
 from caffe_port.proto import pb
-from caffe_port.proto.solverstate import read_solverstate, write_solverstate
+from caffe_port.proto.solverstate import read_solverstate, write_hdf5_solverstate, write_solverstate
 
 if TYPE_CHECKING:
     from caffe_port.solver.solver import Solver
@@ -26,7 +26,7 @@ def check_writable(prefix: str) -> None:
 
     :raises SnapshotError: the folder is missing or not writable.
     """
-    folder = Path(prefix).parent
+    folder = Path(_stem(prefix, 0)).parent
     if not folder.is_dir():
         raise SnapshotError(
             f"Cannot write to snapshot prefix '{prefix}': there is no folder '{folder}'.",
@@ -39,10 +39,14 @@ def check_writable(prefix: str) -> None:
         )
 
 
+def _stem(prefix: str, iteration: int) -> str:
+    return f"{prefix}_iter_{iteration}"
+
+
 def write(solver: Solver) -> tuple[Path, Path]:
     """Write weights, then state; return their paths."""
     hdf5 = solver.param.snapshot_format == pb.SolverParameter.HDF5
-    stem = f"{solver.param.snapshot_prefix}_iter_{solver.iteration}"
+    stem = _stem(solver.param.snapshot_prefix, solver.iteration)
     suffix, kind = (".h5", "HDF5") if hdf5 else ("", "binary proto")
     weights = Path(f"{stem}.caffemodel{suffix}")
     state = Path(f"{stem}.solverstate{suffix}")
@@ -50,14 +54,17 @@ def write(solver: Solver) -> tuple[Path, Path]:
     solver.net.save(weights, diffs=solver.param.snapshot_diff)
     log.info("Snapshotting solver state to %s file %s", kind, state)
     history = [h.cpu().numpy() for h in _flat_history(solver)]
-    write_solverstate(state, solver.iteration, str(weights), history, solver.learning_rate.current_step)
+    write_state = write_hdf5_solverstate if hdf5 else write_solverstate
+    write_state(state, solver.iteration, str(weights), history, solver.learning_rate.current_step)
     return weights, state
 
 
 def restore(solver: Solver, path: str | Path) -> None:
     """Set weights, histories, iteration and learning rate step from the state file at ``path``.
 
-    :raises SnapshotError: the histories are not those of this solver and net. Nothing is changed then.
+    Deviates from Caffe: weights that lack a learnable layer of the net are refused.
+
+    :raises CaffeError: a file cannot be read, or is of another net or solver type. Nothing is changed then.
     """
     state = read_solverstate(path)
     flat = _flat_history(solver)
@@ -68,7 +75,12 @@ def restore(solver: Solver, path: str | Path) -> None:
             remedy=f"The snapshot was not taken by a {solver.param.type} solver of this net.",
         )
     if state.learned_net:
-        solver.net.load(_find_weights(state.learned_net, Path(path)), missing="log")
+        weights = _find_weights(state.learned_net, Path(path))
+        try:
+            solver.net.load(weights, missing="error")
+        except WeightsError as error:
+            error.remedy = f"The snapshot {path} was taken of another net."
+            raise
     for target, value in zip(flat, state.history):
         target.copy_(torch.from_numpy(value.copy()).view(target.shape))
     solver.iteration = state.iter
@@ -89,4 +101,10 @@ def _find_weights(learned_net: str, state: Path) -> Path:
     if not named.exists() and beside.exists():
         log.info("%s is not there; using %s", named, beside)
         return beside
+    if not named.exists():
+        raise SnapshotError(
+            f"Its weights '{named}' are neither there nor in its own folder.",
+            file=state,
+            remedy="Put the .caffemodel of this snapshot beside the .solverstate.",
+        )
     return named

@@ -50,9 +50,10 @@ class Solver:
         unknown: str = "error",
         source: str | Path | None = None,
     ) -> None:
-        is_file = isinstance(solver, (str, Path))
-        self.source = solver if is_file else source
-        self.param = read_solver(solver, unknown=unknown) if is_file else solver
+        if isinstance(solver, (str, Path)):
+            source, solver = solver, read_solver(solver, unknown=unknown)
+        self.source = source
+        self.param: Any = solver
         log.info("Initializing solver from parameters: \n%s", format_text(self.param))
         self.device = torch.device(device or "cpu")
         self.action: Callable[[], str] = lambda: CONTINUE
@@ -62,16 +63,18 @@ class Solver:
         try:
             self._check()
             self.seed = self.param.random_seed if self.param.random_seed >= 0 else rng.fresh_seed()
-            self.net = self._build(nets.train_net(self.param, unknown))
+            choice = nets.train_net(self.param, unknown)
+            log.info("Creating training net %s %s", "from" if choice.source else "specified in", choice)
+            self.net = choice.build(self.seed).to(self.device)
             for names in self.param.weights:
                 self.load_weights(names)
-            self.test_nets = [self._build(choice) for choice in nets.evaluation_nets(self.param, unknown)]
+            self.test_nets: list[Net] = []
+            for choice in nets.evaluation_nets(self.param, unknown):
+                self._add_test_net(choice)
             self.learning_rate = LearningRate(self.param)
             self.updater = Updater(self.param, self.net.params)
         except CaffeError as error:
             raise error.at(file=self.source) from None
-        for net in self.test_nets:
-            share_weights(self.net, net)
         self.iteration = 0
         self.stopped_early = False
         self._loss = SmoothedLoss(self.param.average_loss)
@@ -83,25 +86,26 @@ class Solver:
             raise SolverError(f"average_loss is {self.param.average_loss}.", remedy="It must be 1 or more.")
         if self.param.iter_size < 1:
             raise SolverError(f"iter_size is {self.param.iter_size}.", remedy="It must be 1 or more.")
-        if self.param.snapshot and self.param.HasField("snapshot_prefix"):
+        if self.param.snapshot:
+            if not self.param.HasField("snapshot_prefix"):
+                raise SolverError("snapshot is given but snapshot_prefix is not.", remedy="Give both or none.")
             snapshot.check_writable(self.param.snapshot_prefix)
 
-    def _build(self, choice: nets.NetChoice) -> Net:
-        state = choice.state
-        try:
-            net = Net(choice.net_param, phase=state.phase, level=state.level, stages=state.stage, seed=self.seed)
-        except CaffeError as error:
-            raise error.at(file=choice.source) from None
-        net.source = choice.source
-        return net.to(self.device)
+    def _add_test_net(self, choice: nets.NetChoice) -> None:
+        log.info("Creating test net (#%d) specified by %s", len(self.test_nets), choice)
+        net = choice.build(self.seed).to(self.device)
+        ours = {node.name for node in self.net.nodes}
+        if any(param.owner.name not in ours for param in net.params):  # layers that only testing has
+            for names in self.param.weights:
+                _finetune(net, names)
+        share_weights(self.net, net)
+        self.test_nets.append(net)
 
     # -- weights ------------------------------------------------------------------------------------------------------
 
     def load_weights(self, names: str) -> None:
         """Fine-tune: copy the weights of the files in ``names`` (separated by commas) by layer name."""
-        for name in names.split(","):
-            log.info("Finetuning from %s", name.strip())
-            self.net.load(name.strip(), missing="log")
+        _finetune(self.net, names)
 
     def snapshot(self) -> tuple[Path, Path]:
         """Write ``<prefix>_iter_<n>`` weights and solver state; return the two paths."""
@@ -124,6 +128,8 @@ class Solver:
         if resume is not None:
             log.info("Restoring previous solver status from %s", resume)
             self.restore(resume)
+        if self.param.snapshot_after_train:
+            snapshot.check_writable(self.param.snapshot_prefix)
         start = self.iteration
         self.step(self.param.max_iter - self.iteration)
         every = self.param.snapshot
@@ -180,7 +186,8 @@ class Solver:
 
     def _forward(self, backward: bool = False) -> tuple[dict[str, Tensor], float]:
         """One pass over the training net: its blobs and its loss; gradients are added to the parameters' ``grad``."""
-        keep, traced = (None, {}) if self.observe else (self.net.outputs, None)
+        keep = None if self.observe else self.net.outputs
+        traced: dict[str, Tensor] | None = {} if self.observe else None
         with torch.set_grad_enabled(backward):
             blobs, loss = self.net.run(self.feed(self.net), keep, traced)
         if backward and loss is not None and loss.requires_grad:
@@ -232,3 +239,11 @@ class Solver:
             self.snapshot()
         self.stopped_early |= request == STOP
         return not self.stopped_early
+
+
+def _finetune(net: Net, names: str) -> None:
+    for name in map(str.strip, names.split(",")):
+        if not name:
+            raise SolverError(f"A file name in the list of weights '{names}' is empty.", remedy="Mend the list.")
+        log.info("Finetuning from %s", name)
+        net.load(name, missing="log")

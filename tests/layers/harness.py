@@ -55,7 +55,8 @@ def make_layer(
     bottoms = [tuple(shape) for shape in shapes]
     layer.setup(bottoms)
     layer.reshape(bottoms)
-    layer.fill_blobs()
+    for index in range(len(layer.blob_names)):
+        layer.fill_blob(index)
     return layer.to(dtype)
 
 

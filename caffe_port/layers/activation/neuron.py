@@ -31,7 +31,7 @@ class NeuronLayer(Layer):
         """
         if not (torch.is_grad_enabled() and x.requires_grad):
             return function(x)
-        return _Differentiate.apply(x, function, gradient, self.in_place)  # type: ignore[no-any-return]
+        return _Differentiate.apply(x, function, gradient, self.in_place)
 
     def log_of_base(self, base: float) -> float:
         """The natural logarithm of a Log or Exp layer's ``base``, where -1 stands for e.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from caffe_port.layers.base import Layer, Shape
+from caffe_port.layers.base import Layer, Shape, is_compiling
 from caffe_port.layers.registry import register
 
 
@@ -41,7 +40,7 @@ class Embed(Layer):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         self.refuse_gradient([x], "its bottom")
         index = x.long()
-        if not (x.is_meta or torch.compiler.is_compiling()):
+        if not (x.is_meta or is_compiling()):
             self._check_indices(x, index)
         y = F.embedding(index, self.blob(0))
         return (y + self.blob(1) if self.layer_param.embed_param.bias_term else y,)

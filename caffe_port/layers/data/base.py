@@ -17,9 +17,6 @@ from caffe_port.errors import CaffeError, CaffeWarning
 from caffe_port.layers.base import Layer, LayerContext, Shape
 from caffe_port.proto import pb
 
-#: Fields of the time before transform_param; files that have them are upgraded, here they would do nothing.
-MOVED_TO_TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
-
 
 class DataLayer(Layer):
     """A layer without bottoms, whose tops no gradient reaches.
@@ -28,6 +25,8 @@ class DataLayer(Layer):
     """
 
     BOTTOMS = (0, 0)
+    #: shows the device and type that tops get
+    like: Tensor
 
     def __init__(self, layer_param: Any, context: LayerContext) -> None:
         super().__init__(layer_param, context)

@@ -8,9 +8,10 @@ from caffe_port.data.database import open_database
 from caffe_port.data.prefetch import BatchSource
 from caffe_port.data.sources import DatumSource
 from caffe_port.layers.base import LayerContext
-from caffe_port.layers.data.base import MOVED_TO_TRANSFORM, PrefetchingDataLayer
+from caffe_port.layers.data.base import PrefetchingDataLayer
 from caffe_port.layers.registry import register
 from caffe_port.proto import pb
+from caffe_port.proto.upgrade import TRANSFORM_FIELDS
 
 
 @register("Data", v1="DATA")
@@ -32,7 +33,7 @@ class Data(PrefetchingDataLayer):
         param = layer_param.data_param
         self.check(bool(param.source), "data_param has no source.", "Name the database's folder.")
         self._stream = self.stream(param.batch_size, interleave=True)
-        self.warn_without_effect(param, MOVED_TO_TRANSFORM, "set it in transform_param.")
+        self.warn_without_effect(param, TRANSFORM_FIELDS, "set it in transform_param.")
         self.warn_without_effect(param, ["force_encoded_color"], "use transform_param { force_color: true }.")
         self.warn_without_effect(param, ["rand_skip"], "the processes of a training share out the records instead.")
 

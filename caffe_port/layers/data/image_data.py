@@ -7,8 +7,9 @@ from typing import Any
 from caffe_port.data.prefetch import BatchSource
 from caffe_port.data.sources import ImageListSource
 from caffe_port.layers.base import LayerContext
-from caffe_port.layers.data.base import MOVED_TO_TRANSFORM, PrefetchingDataLayer
+from caffe_port.layers.data.base import PrefetchingDataLayer
 from caffe_port.layers.registry import register
+from caffe_port.proto.upgrade import TRANSFORM_FIELDS
 
 
 @register("ImageData", v1="IMAGE_DATA")
@@ -32,7 +33,7 @@ class ImageData(PrefetchingDataLayer):
         both = bool(param.new_height) == bool(param.new_width)
         self.check(both, "new_height and new_width must be set at the same time.", "Set both, or neither.")
         self._stream = self.stream(param.batch_size)
-        self.warn_without_effect(param, MOVED_TO_TRANSFORM, "set it in transform_param.")
+        self.warn_without_effect(param, TRANSFORM_FIELDS, "set it in transform_param.")
         colours = ["force_color", "force_gray"]
         self.warn_without_effect(layer_param.transform_param, colours, "use image_data_param { is_color }.")
 

@@ -35,7 +35,7 @@ class MemoryData(DataLayer):
         self.batch_size = param.batch_size
         text = "batch_size, channels, height, and width must be specified and positive in memory_data_param."
         self.check(min(self.batch_size, *self.item_shape) > 0, text)
-        self._data: Tensor | None = None
+        self._data = torch.empty(0)
         self._labels = torch.empty(0)
         self._first_pass = 0
         self._added = 0
@@ -81,8 +81,8 @@ class MemoryData(DataLayer):
         self.check(not self._pending, "Can't change batch_size until current data has been consumed.")
         self.check(batch_size > 0, "Positive batch size required.")
         self.batch_size = batch_size
-        if self._data is not None and len(self._data) % batch_size:
-            self._data = None
+        if len(self._data) % batch_size:
+            self._data = torch.empty(0)
 
     def _set(self, data: Tensor, labels: Tensor) -> None:
         count = len(data) if data.ndim else 0
@@ -97,7 +97,7 @@ class MemoryData(DataLayer):
 
     def forward(self) -> tuple[Tensor, ...]:
         remedy = "Call set_arrays (in pycaffe: net.set_input_arrays) before forward."
-        self.check(self._data is not None, "MemoryData has no data.", remedy)
+        self.check(len(self._data) > 0, "MemoryData has no data.", remedy)
         start = (self.passes - self._first_pass) * self.batch_size % len(self._data)
         stop = start + self.batch_size
         self.passes += 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from caffe_port.layers.base import Layer, LayerContext, Shape, format_shape
+from caffe_port.layers.base import Layer, LayerContext, Shape, format_shape, is_compiling
 from caffe_port.proto import pb
 
 #: Probabilities below this are raised to it before their logarithm is taken (MultinomialLogisticLoss, InfogainLoss).
@@ -24,7 +24,7 @@ class LossLayer(Layer):
 
     IS_LOSS = True
     BOTTOMS = (2, 2)
-    NO_GRADIENT = (1,)
+    NO_GRADIENT: tuple[int, ...] = (1,)
 
     def reshape(self, bottoms: Sequence[Shape]) -> list[Shape]:
         data, label = bottoms[:2]
@@ -57,7 +57,7 @@ class NormalizedLoss(LossLayer):
     #: what holds where loss_param says nothing
     DEFAULT_NORMALIZATION: ClassVar[int] = pb.LossParameter.VALID
 
-    def __init__(self, layer_param: object, context: LayerContext) -> None:
+    def __init__(self, layer_param: Any, context: LayerContext) -> None:
         super().__init__(layer_param, context)
         param = self.layer_param.loss_param
         self.ignore_label: int | None = param.ignore_label if param.HasField("ignore_label") else None
@@ -107,7 +107,7 @@ def class_labels(
     if ignore_label is not None:
         valid = labels != ignore_label
         labels = labels.masked_fill(~valid, 0)
-    if labels.device.type == "cpu" and not torch.compiler.is_compiling():
+    if labels.device.type == "cpu" and not is_compiling():
         wrong = labels[(labels < 0) | (labels >= data.shape[axis])]
         if len(wrong):
             raise layer.error(
@@ -121,12 +121,12 @@ class ClampedLog(torch.autograd.Function):
     """log(max(p, threshold)) with Caffe's gradient 1 / max(p, threshold), which a clamped p does not make 0."""
 
     @staticmethod
-    def forward(ctx: object, p: Tensor) -> Tensor:
+    def forward(ctx: Any, p: Tensor) -> Tensor:
         clamped = p.clamp(min=LOG_THRESHOLD)
         ctx.save_for_backward(clamped)
         return clamped.log()
 
     @staticmethod
-    def backward(ctx: object, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (clamped,) = ctx.saved_tensors
         return grad / clamped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ class _ContrastiveLoss(torch.autograd.Function):
     """The loss of the difference d = a - b, with Caffe's gradient, which adds 1e-4 to the distance it divides by."""
 
     @staticmethod
-    def forward(ctx: object, difference: Tensor, similar: Tensor, margin: float, legacy: bool) -> Tensor:
+    def forward(ctx: Any, difference: Tensor, similar: Tensor, margin: float, legacy: bool) -> Tensor:
         squared = difference.square().sum(1)
         distance = squared if legacy else squared.sqrt()
         ctx.margin, ctx.legacy = margin, legacy
@@ -26,7 +27,7 @@ class _ContrastiveLoss(torch.autograd.Function):
         return losses.sum() / difference.shape[0] / 2
 
     @staticmethod
-    def backward(ctx: object, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         difference, similar, distance = ctx.saved_tensors
         short = ctx.margin - distance
         push = torch.ones_like(short) if ctx.legacy else short / (distance + 1e-4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ class _InfogainLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: object, x: Tensor, labels: Tensor, valid: Tensor | None, matrix: Tensor, axis: int
+        ctx: Any, x: Tensor, labels: Tensor, valid: Tensor | None, matrix: Tensor, axis: int
     ) -> tuple[Tensor, Tensor]:
         prob = x.softmax(axis)
         rows = matrix[labels.movedim(axis, -1).squeeze(-1)].movedim(-1, axis)
@@ -33,7 +34,7 @@ class _InfogainLoss(torch.autograd.Function):
         return losses.sum(), prob
 
     @staticmethod
-    def backward(ctx: object, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         prob, rows, valid = ctx.saved_tensors
         diff = prob * rows.sum(ctx.axis, keepdim=True) - rows
         if valid is not None:
@@ -56,12 +57,13 @@ class InfogainLoss(NormalizedLoss):
     BOTTOMS = (2, 3)
     TOPS = (1, 2)
     NO_GRADIENT = (1, 2)
+    matrix: Tensor
 
-    def __init__(self, layer_param: object, context: LayerContext) -> None:
+    def __init__(self, layer_param: Any, context: LayerContext) -> None:
         super().__init__(layer_param, context)
         old = self.layer_param.loss_param.HasField("normalize")
         self.check(not old, "does not take loss_param.normalize.", "Use loss_param.normalization.")
-        self.register_buffer("matrix", None, persistent=False)
+        self.register_buffer("matrix", torch.empty(0), persistent=False)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         if len(bottoms) == 3:
@@ -73,7 +75,7 @@ class InfogainLoss(NormalizedLoss):
             "Set infogain_loss_param.source or give the matrix as third bottom.",
         )
         try:
-            self.matrix = torch.tensor(read_array(param.source))
+            self.matrix = torch.tensor(read_array(param.source, "an infogain matrix (.binaryproto)"))
         except FormatError as error:
             raise error.at(layer=self.name, layer_type=self.TYPE) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ class _SoftmaxLoss(torch.autograd.Function):
     """The summed loss and the probabilities; backward is p - 1 at the true class, p elsewhere, clamped or not."""
 
     @staticmethod
-    def forward(ctx: object, x: Tensor, labels: Tensor, valid: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, labels: Tensor, valid: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
         prob = x.softmax(axis)
         losses = -prob.gather(axis, labels).clamp(min=FLT_MIN).log()
         if valid is not None:
@@ -31,7 +32,7 @@ class _SoftmaxLoss(torch.autograd.Function):
         return losses.sum(), prob
 
     @staticmethod
-    def backward(ctx: object, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         prob, labels, valid = ctx.saved_tensors
         diff = prob.scatter_add(ctx.axis, labels, prob.new_full((), -1).expand(labels.shape))
         if valid is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ class RecurrentLayer(Layer):
     #: names of the recurrent states
     STATES: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, layer_param: object, context: LayerContext) -> None:
+    def __init__(self, layer_param: Any, context: LayerContext) -> None:
         super().__init__(layer_param, context)
         self.param = self.layer_param.recurrent_param
         self.check(self.param.num_output > 0, "num_output must be positive.")

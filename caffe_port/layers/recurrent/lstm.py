@@ -25,6 +25,7 @@ class LSTM(RecurrentLayer):
     """
 
     STATES = ("h", "c")
+    BOTTOMS, TOPS = (2, 5), (1, 3)  # with and without static input and exposed states; an instance knows its own
 
     def add_blobs(self, size: int, static_size: int | None) -> None:
         units, weight, bias = self.param.num_output, self.param.weight_filler, self.param.bias_filler

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,13 +16,13 @@ class _ForgetGate(torch.autograd.Function):
     """f = cont * sigmoid(x), and 0 where cont is 0, with Caffe's gradient f (1 - f): exact for a cont of 0 or 1."""
 
     @staticmethod
-    def forward(ctx: object, x: Tensor, cont: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, cont: Tensor) -> Tensor:
         gate = torch.where(cont == 0, 0, cont * x.sigmoid())
         ctx.save_for_backward(gate)
         return gate
 
     @staticmethod
-    def backward(ctx: object, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (gate,) = ctx.saved_tensors
         return grad * gate * (1 - gate), None
 

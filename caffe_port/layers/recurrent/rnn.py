@@ -22,6 +22,7 @@ class RNN(RecurrentLayer):
     """
 
     STATES = ("h",)
+    BOTTOMS, TOPS = (2, 4), (1, 2)  # with and without static input and exposed states; an instance knows its own
 
     def add_blobs(self, size: int, static_size: int | None) -> None:
         units, weight, bias = self.param.num_output, self.param.weight_filler, self.param.bias_filler

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from caffe_port.layers.base import Layer, Shape, format_shape
+from caffe_port.layers.base import Layer, Shape, format_shape, is_compiling
 from caffe_port.layers.registry import register
 
 
@@ -32,7 +32,7 @@ class BatchReindex(Layer):
 
     def forward(self, x: Tensor, index: Tensor) -> tuple[Tensor, ...]:
         self.refuse_gradient((x, index), "the index")
-        if not torch.compiler.is_compiling():
+        if not is_compiling():
             wrong = index[~((index >= 0) & (index < x.shape[0]))]
             if len(wrong):
                 raise self.error(f"index {wrong[0].item():g} is out of range for a batch of {x.shape[0]} items.")

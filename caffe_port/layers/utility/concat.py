@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,12 +21,9 @@ class Concat(Layer):
 
     BOTTOMS = (1, None)
 
-    def __init__(self, layer_param: object, context: LayerContext) -> None:
+    def __init__(self, layer_param: Any, context: LayerContext) -> None:
         super().__init__(layer_param, context)
-        param = self.layer_param.concat_param
-        both = param.HasField("axis") and param.HasField("concat_dim")
-        self.check(not both, "has both axis and concat_dim.", "Keep axis only.")
-        self._where = param.concat_dim if param.HasField("concat_dim") else param.axis
+        self._where = axis_field(self, layer_param.concat_param, "concat_dim")
 
     def reshape(self, bottoms: Sequence[Shape]) -> list[Shape]:
         first = bottoms[0]
@@ -40,3 +38,12 @@ class Concat(Layer):
         if len(bottoms) == 1:
             return (bottoms[0].view_as(bottoms[0]),)
         return (torch.cat(bottoms, self.axis(self._where, tuple(bottoms[0].shape))),)
+
+
+def axis_field(layer: Layer, param: Any, old: str) -> int:
+    """``param.axis``, or the ``old`` field for it where that is set, which cannot be negative.
+
+    :raises LayerError: both are set.
+    """
+    layer.check(not (param.HasField("axis") and param.HasField(old)), f"has both axis and {old}.", "Keep axis only.")
+    return getattr(param, old) if param.HasField(old) else param.axis

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import mul
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,13 +19,13 @@ class _UnstableProduct(torch.autograd.Function):
     """The product, with the gradient top / bottom: cheaper for many bottoms, NaN where a bottom is 0."""
 
     @staticmethod
-    def forward(ctx: object, *bottoms: Tensor) -> Tensor:
+    def forward(ctx: Any, *bottoms: Tensor) -> Tensor:
         top = reduce(mul, bottoms)
         ctx.save_for_backward(top, *bottoms)
         return top
 
     @staticmethod
-    def backward(ctx: object, grad: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         top, *bottoms = ctx.saved_tensors
         return tuple(top / bottom * grad for bottom in bottoms)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from caffe_port.layers.base import Layer, LayerContext, Shape, format_shape
+from caffe_port.layers.base import Layer, Shape, format_shape
 from caffe_port.layers.registry import register
 
 
@@ -21,10 +21,6 @@ class Filter(Layer):
 
     BOTTOMS = (2, None)
     TOPS = (1, None)
-
-    def __init__(self, layer_param: object, context: LayerContext) -> None:
-        super().__init__(layer_param, context)
-        self.NO_GRADIENT = (max(0, len(self.layer_param.bottom) - 1),)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.NO_GRADIENT = (len(bottoms) - 1,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -19,7 +20,7 @@ class Reshape(Layer):
     counts from the end, -1 being behind the last axis. Caffe: reshape_layer.cpp.
     """
 
-    def __init__(self, layer_param: object, context: LayerContext) -> None:
+    def __init__(self, layer_param: Any, context: LayerContext) -> None:
         super().__init__(layer_param, context)
         param = self.layer_param.reshape_param
         self._dims = list(param.shape.dim)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, LayerContext, Shape
 from caffe_port.layers.registry import register
+from caffe_port.layers.utility.concat import axis_field
 
 
 @register("Slice", v1="SLICE")
@@ -20,13 +22,10 @@ class Slice(Layer):
 
     TOPS = (1, None)
 
-    def __init__(self, layer_param: object, context: LayerContext) -> None:
+    def __init__(self, layer_param: Any, context: LayerContext) -> None:
         super().__init__(layer_param, context)
-        param = self.layer_param.slice_param
-        both = param.HasField("axis") and param.HasField("slice_dim")
-        self.check(not both, "has both axis and slice_dim.", "Keep axis only.")
-        self._where = param.slice_dim if param.HasField("slice_dim") else param.axis
-        points, tops = list(param.slice_point), len(self.layer_param.top)
+        self._where = axis_field(self, layer_param.slice_param, "slice_dim")
+        points, tops = list(layer_param.slice_param.slice_point), len(layer_param.top)
         text = f"has {len(points)} slice points for {tops} tops; it needs one less than tops."
         self.check(not points or len(points) == tops - 1, text)
         self.check(all(a < b for a, b in pairwise([0, *points])), f"slice points {points} must increase from above 0.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ class Tile(Layer):
     Caffe: tile_layer.cpp.
     """
 
-    def __init__(self, layer_param: object, context: LayerContext) -> None:
+    def __init__(self, layer_param: Any, context: LayerContext) -> None:
         super().__init__(layer_param, context)
         param = self.layer_param.tile_param
         self.check(param.HasField("tiles"), "has no number of tiles.", "Set tile_param.tiles.")

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any
 
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, Shape, format_shape
+
+#: An index of the last axes of a tensor: an ellipsis, then a number or a slice for each.
+Index = tuple[Any, ...]
 
 
 class WindowedLayer(Layer):
@@ -107,11 +111,15 @@ class WindowedLayer(Layer):
         """Undo :meth:`merge_batch`: the batch axes are those of ``like``."""
         return y if self.channel_axis == 1 else y.reshape(*like.shape[: self.channel_axis], *y.shape[1:])
 
-    def taps(self, positions: Sequence[int]) -> Iterator[tuple[Shape, tuple[slice, ...]]]:
-        """Every kernel index with the slice of the padded input that it touches, one element per window."""
+    def taps(self, positions: Sequence[int]) -> Iterator[tuple[Index, Index]]:
+        """Every kernel index with the slice of the padded input that it touches, one element per window.
+
+        Both index the last axes of a tensor, whatever comes before them.
+        """
         for index in product(*map(range, self.kernel)):
             starts = [i * d for i, d in zip(index, self.dilation)]
-            yield index, tuple(slice(b, b + (n - 1) * s + 1, s) for b, n, s in zip(starts, positions, self.stride))
+            where = [slice(b, b + (n - 1) * s + 1, s) for b, n, s in zip(starts, positions, self.stride)]
+            yield (..., *index), (..., *where)
 
 
 class BaseConvolution(WindowedLayer):

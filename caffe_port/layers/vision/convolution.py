@@ -53,6 +53,6 @@ class Convolution(BaseConvolution):
         shape = (x.shape[0], self.group, self.num_output // self.group, *positions)
         y = torch.zeros(shape, dtype=x.dtype, device=x.device)
         for index, where in self.taps(positions):
-            y = y + torch.einsum("ngc...,goc->ngo...", padded[(..., *where)], filters[(..., *index)])
+            y = y + torch.einsum("ngc...,goc->ngo...", padded[where], filters[index])
         y = y.flatten(1, 2)
         return y if bias is None else y + bias.view(-1, *[1] * len(positions))

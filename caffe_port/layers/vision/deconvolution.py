@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from caffe_port.layers.base import Shape
 from caffe_port.layers.registry import register
-from caffe_port.layers.vision.base_convolution import BaseConvolution
+from caffe_port.layers.vision.base_convolution import BaseConvolution, Index
 
 _NATIVE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
@@ -46,6 +46,7 @@ class Deconvolution(BaseConvolution):
         shape = (x.shape[0], self.group, self.num_output // self.group, *[n + 2 * p for n, p in zip(output, self.pad)])
         y = torch.zeros(shape, dtype=x.dtype, device=x.device)
         for index, where in self.taps(spatial):
-            y[(..., *where)] += torch.einsum("ngc...,gco->ngo...", grouped, filters[(..., *index)])
-        y = y[(..., *[slice(p, p + n) for n, p in zip(output, self.pad)])].flatten(1, 2)
+            y[where] += torch.einsum("ngc...,gco->ngo...", grouped, filters[index])
+        unpadded: Index = (..., *[slice(p, p + n) for n, p in zip(output, self.pad)])
+        y = y[unpadded].flatten(1, 2)
         return y if bias is None else y + bias.view(-1, *[1] * len(output))

@@ -38,5 +38,5 @@ class Im2col(WindowedLayer):
         x = self.merge_batch(bottom)
         margins = zip(reversed(self.pad), reversed(self.missing(x.shape[2:])))
         padded = F.pad(x, [n for p, m in margins for n in (p, p + m)])
-        columns = [padded[(..., *where)] for _, where in self.taps(self.positions(x.shape[2:]))]
+        columns = [padded[where] for _, where in self.taps(self.positions(x.shape[2:]))]
         return (self.split_batch(torch.stack(columns, dim=2).flatten(1, 2), bottom),)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from caffe_port.layers.base import is_compiling
 
 Pair = tuple[int, int]
 
@@ -61,13 +64,12 @@ class PoolingWindow:
         """
         lowest = max(torch.finfo(torch.float32).min, torch.finfo(x.dtype).min)
         if self.is_native(x.shape[-2:]):
-            mask = None
-            y = F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.ceil, return_indices=want_mask)
-            if want_mask:
-                y, mask = y
+            settings: dict[str, Any] = {"padding": self.pad, "ceil_mode": self.ceil, "return_indices": want_mask}
+            tops = F.max_pool2d(x, self.kernel, self.stride, **settings)
+            y, mask = tops if want_mask else (tops, None)
             # One look at the (small) output tells whether an odd element decided a window: torch lets NaN win. A
             # compiled graph cannot branch on values, so there NaN spreads.
-            if torch.compiler.is_compiling() or bool((y > lowest).all()):
+            if is_compiling() or bool((y > lowest).all()):
                 return y, None if mask is None else mask.to(x.dtype)
         counted = torch.where(x > lowest, x, lowest)
         y, index = F.max_pool2d(self.padded(counted, lowest), self.kernel, self.stride, return_indices=True)

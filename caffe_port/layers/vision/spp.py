@@ -38,9 +38,9 @@ class SPP(Layer):
         """One window per level for a bottom of this shape."""
         windows = []
         for bins in (2**level for level in range(self.levels)):
-            kernel = tuple(-(-n // bins) for n in shape[2:])
-            pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, shape[2:]))
-            windows.append(PoolingWindow(kernel, kernel, pad))  # type: ignore[arg-type]
+            height, width = (-(-n // bins) for n in shape[2:])
+            pad = ((height * bins - shape[2] + 1) // 2, (width * bins - shape[3] + 1) // 2)
+            windows.append(PoolingWindow((height, width), (height, width), pad))
         return windows
 
     def reshape(self, bottoms: Sequence[Shape]) -> list[Shape]:
