@@ -15,13 +15,26 @@ from tests.layers.harness import make_layer
 from tests.shared import ORACLE, ROOT, tool
 
 SCRIPT = ROOT / "tools" / "gpu_check.py"
-#: Runs `compare` in a process of its own: pytest within pytest shares too much.
+#: Runs ``compare`` in a process of its own: pytest within pytest shares too much.
 COMPARE = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tools!r})
 import torch, gpu_check
-sys.exit(0 if gpu_check.compare({{"suite": Path({path!r})}}, torch.device({device!r}), quick=False) else 1)
+for suite in ("mixed", "broken", "empty", "good"):
+    passed = gpu_check.compare({{suite: Path({folder!r}, f"test_{{suite}}.py")}}, torch.device("cpu"), quick=False)
+    print("compare:", suite, passed)
+"""
+MIXED = """
+import pytest
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_ours(device): assert device == "cpu"
+def test_wrong(): assert 1 == 2, "one is not two"
+@pytest.fixture
+def unready(): raise OSError("no such vector")
+def test_unready(unready): pass
+@pytest.mark.skip(reason="elsewhere")
+def test_absent(): pass
 """
 
 
@@ -34,10 +47,6 @@ def counts(output, suite):
     """Passed, failed and skipped of the table's row."""
     (row,) = re.findall(rf"^{re.escape(suite)} +(\d+) +(\d+) +(\d+) +[\d.]+$", output, re.MULTILINE)
     return [int(number) for number in row]
-
-
-def compare(path, device="cpu"):
-    return run("-c", COMPARE.format(tools=str(SCRIPT.parent), path=str(path), device=device))
 
 
 def test_it_runs_on_the_cpu():
@@ -61,31 +70,18 @@ def test_without_a_gpu_it_says_so():
 
 
 def test_failures_are_shown_and_counted(tmp_path):
-    suite = tmp_path / "test_suite.py"
-    suite.write_text(
-        "import pytest\n"
-        "@pytest.mark.parametrize('device', ['cpu', 'cuda'])\n"
-        "def test_ours(device): assert device == 'cpu'\n"
-        "def test_wrong(): assert 1 == 2, 'one is not two'\n"
-        "@pytest.fixture\n"
-        "def broken(): raise OSError('no such vector')\n"
-        "def test_unready(broken): pass\n"
-        "@pytest.mark.skip(reason='elsewhere')\n"
-        "def test_absent(): pass\n"
-    )
-    result = compare(suite)
-    assert result.returncode == 1, result.stderr
-    assert counts(result.stdout, "suite") == [1, 2, 1]
+    suites = {"mixed": MIXED, "broken": "import a_module_that_is_not_there", "empty": "", "good": "def test(): pass"}
+    for suite, text in suites.items():
+        (tmp_path / f"test_{suite}.py").write_text(text)
+    result = run("-c", COMPARE.format(tools=str(SCRIPT.parent), folder=str(tmp_path)))
+    assert result.returncode == 0, result.stderr
+    assert re.findall("compare: (.*)", result.stdout) == ["mixed False", "broken False", "empty False", "good True"]
+    assert counts(result.stdout, "mixed") == [1, 2, 1]
     assert "test_wrong\n    AssertionError: one is not two" in result.stdout
     assert "no such vector" in result.stdout
-
-
-@pytest.mark.parametrize("text", ["import a_module_that_is_not_there", ""], ids=["broken", "empty"])
-def test_a_suite_that_proves_nothing_fails(tmp_path, text):
-    (tmp_path / "test_suite.py").write_text(text)
-    result = compare(tmp_path / "test_suite.py")
-    assert result.returncode == 1
-    assert ("a_module_that_is_not_there" in result.stdout) == bool(text)
+    assert counts(result.stdout, "broken") == [0, 1, 0]
+    assert "a_module_that_is_not_there" in result.stdout
+    assert counts(result.stdout, "empty") == [0, 0, 0]
 
 
 def test_a_layer_that_computes_elsewhere_is_caught():

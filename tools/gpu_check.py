@@ -18,7 +18,7 @@ import math
 import statistics
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,42 +57,40 @@ WARM_UP = 3  #: steps of each that do not count
 
 
 class Recorder:
-    """A pytest plugin that chooses the cases of the device, and keeps count of them by file."""
+    """A pytest plugin that chooses the cases of the device, and keeps count of them."""
 
     def __init__(self, device: torch.device, quick: bool) -> None:
         self.device, self.quick = device, quick
-        self.outcomes: dict[Path, Counter[str]] = defaultdict(Counter)
-        self.seconds: Counter[Path] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.seconds = 0.0
         self.failures: list[tuple[str, str]] = []
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out what another device is asked for, and with --quick most of the rest."""
-        by_file: dict[Path, list[pytest.Item]] = defaultdict(list)
+        chosen = []
         for item in items:
             params = item.callspec.params if hasattr(item, "callspec") else {}
             if params.get("device", self.device.type) == self.device.type:
-                by_file[item.path].append(item)
-        step = {path: max(1, len(cases) // QUICK_CASES) if self.quick else 1 for path, cases in by_file.items()}
-        items[:] = [item for path, cases in by_file.items() for item in cases[:: step[path]]]
+                chosen.append(item)
+        items[:] = chosen[:: max(1, len(chosen) // QUICK_CASES) if self.quick else 1]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count one outcome per case; what fails outside the test itself (a fixture) fails the case."""
-        path = ROOT / report.nodeid.partition("::")[0]
-        self.seconds[path] += report.duration
+        self.seconds += report.duration
         if report.failed:
-            self._fail(path, report.nodeid, report)
+            self._fail(report)
         elif report.when == "call" or report.skipped:
-            self.outcomes[path][report.outcome] += 1
+            self.outcomes[report.outcome] += 1
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be imported is a failure of its suite."""
         if report.failed:
-            self._fail(ROOT / report.nodeid, report.nodeid, report)
+            self._fail(report)
 
-    def _fail(self, path: Path, name: str, report: pytest.TestReport | pytest.CollectReport) -> None:
-        self.outcomes[path]["failed"] += 1
+    def _fail(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        self.outcomes["failed"] += 1
         crash = getattr(report.longrepr, "reprcrash", None)
-        self.failures.append((name, crash.message if crash else report.longreprtext))
+        self.failures.append((report.nodeid, crash.message if crash else report.longreprtext))
 
 
 @contextmanager
@@ -115,25 +113,27 @@ def watch(device: torch.device) -> Iterator[set[str]]:
 
 
 def compare(suites: Mapping[str, Path], device: torch.device, quick: bool) -> bool:
-    """Run the tests of ``suites`` on ``device``, print a table and the failures; whether all passed and none lacked."""
+    """Run the tests of ``suites`` on ``device``, print a table and the failures; whether every suite passed, and did
+    not consist of nothing."""
     if device.type == "cuda":
         pycaffe.set_device(device.index or 0)
         pycaffe.set_mode_gpu()
     else:
         pycaffe.set_mode_cpu()
-    recorder = Recorder(device, quick)
     silent = ["-p", "no:terminal", "-p", "no:cacheprovider", "-o", "addopts=", f"--rootdir={ROOT}"]
-    with watch(device) as types:
-        pytest.main([*silent, *map(str, suites.values())], plugins=[recorder])
     columns = ("passed", "failed", "skipped")
     print(f"{'':10}" + "".join(f"{name:>9}" for name in columns) + f"{'seconds':>9}")
-    for name, path in suites.items():
-        counts = "".join(f"{recorder.outcomes[path][column]:9}" for column in columns)
-        print(f"{name:10}{counts}{recorder.seconds[path]:9.1f}")
+    recorders = []
+    with watch(device) as types:
+        for name, path in suites.items():
+            recorders.append(recorder := Recorder(device, quick))
+            pytest.main([*silent, str(path)], plugins=[recorder])
+            counts = "".join(f"{recorder.outcomes[column]:9}" for column in columns)
+            print(f"{name:10}{counts}{recorder.seconds:9.1f}", flush=True)
     print(f"{len(types)} types of layers ran.")
-    for name, message in recorder.failures:
+    for name, message in (failure for recorder in recorders for failure in recorder.failures):
         print(f"FAILED {name}\n    " + message.replace("\n", "\n    "))
-    return not recorder.failures and all(recorder.outcomes[path]["passed"] for path in suites.values())
+    return all(recorder.outcomes["passed"] and not recorder.failures for recorder in recorders)
 
 
 # -- time -------------------------------------------------------------------------------------------------------------

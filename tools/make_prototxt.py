@@ -69,7 +69,7 @@ def tune_from(first: str) -> dict[str, float]:
 ARMS: Mapping[str, tuple[str, Mapping[str, float]]] = {
     **{f"{row.name}-fc8": (f"Fine-tuned AlexNet:{row.name}-fc8", tune_from(row.name)) for row in ROWS},
     "fc8": ("Fine-tuned AlexNet:only fc8", tune_from("fc8")),
-    "scratch": ("AlexNet scratch", TUNE_ALL | {"fc8": 0.001}),
+    "scratch": ("AlexNet scratch", {**TUNE_ALL, "fc8": 0.001}),
 }
 
 

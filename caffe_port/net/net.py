@@ -180,7 +180,8 @@ class Net(nn.Module):
         if len(args) == 1 and isinstance(args[0], Mapping):
             bound = dict(args[0])
         elif len(args) > len(self.inputs):
-            raise NetError(f"{len(args)} inputs given; the net takes {', '.join(self.inputs) or 'none'}.")
+            cause = f"{len(args)} inputs given; the net takes {', '.join(self.inputs) or 'none'}."
+            raise NetError(cause, file=self.source)
         else:
             bound = dict(zip(self.inputs, args))
         for name, value in named.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -45,6 +46,8 @@ def load_weights(net: Net, path: str | Path, missing: Missing) -> set[int]:
         pairs.append((layer, weights))
     filled = {id(layer.blobs[i]) for layer, weights in pairs for i, b in enumerate(weights.blobs) if b is not None}
     _check_missing(net, filled, path, missing)
+    if not pairs:
+        raise WeightsError("No layer of the net is in this file.", file=path, remedy="Is this the file of another net?")
     with torch.no_grad():
         for layer, weights in pairs:
             for index, array in enumerate(weights.blobs):
@@ -107,7 +110,18 @@ def _names(nodes: list) -> str:
 
 
 def save_weights(net: Net, path: str | Path, diffs: bool, hdf5: bool) -> None:
-    """Write the weights of ``net``, and with ``diffs`` its gradients, to ``path``."""
+    """Write the weights of ``net``, and with ``diffs`` its gradients, to ``path``.
+
+    :raises WeightsError: two learnable layers have one name, so that Caffe would load one of them into the other.
+    :raises CaffeError: the file cannot be written.
+    """
+    names = Counter(node.name for node in net.nodes if node.layer.blob_names)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise WeightsError(
+            f"Several layers with weights are called '{twice[0]}'; a weights file tells layers apart by name.",
+            file=net.source,
+            remedy="Rename all but one.",
+        )
     shared = {(id(layer), index) for param in net.params for layer, index in param.users[1:]}
     blobs: dict[str, list[np.ndarray | None]] = {}
     grads: dict[str, list[np.ndarray | None]] = {}

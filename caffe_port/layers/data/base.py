@@ -69,6 +69,10 @@ class PrefetchingDataLayer(DataLayer):
         depth = layer_param.data_param.prefetch
         self.check(depth > 0, "prefetch must be at least 1.", "It is the number of batches to prepare ahead.")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: they open the source anew and go on with the same batch."""
+        return {**self.__dict__, "_source": None, "_prefetcher": None}
+
     @abstractmethod
     def open_source(self) -> BatchSource:
         """Open what the parameters name."""
