@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import Any
@@ -23,6 +24,10 @@ weights_option = click.option(
     help="Weights to start from (.caffemodel or .caffemodel.h5), copied by layer name; other layers start from their "
     "fillers.",
 )
+level_option = click.option("--level", default=0, show_default=True, help="Level for include and exclude rules.")
+stage_option = click.option(
+    "--stage", default="", metavar="STAGE[,STAGE]", help="Stages for include and exclude rules."
+)
 unknown_option = click.option(
     "--allow-unknown", is_flag=True, help="Warn about unknown prototxt fields instead of refusing them."
 )
@@ -33,10 +38,24 @@ def unknown(allow: bool) -> str:
     return "warn" if allow else "error"
 
 
+def split_stages(stage: str) -> list[str]:
+    """The stages of ``--stage``."""
+    return [name for name in stage.split(",") if name]
+
+
 def log_to_stderr() -> None:
     """Show the log on standard error, as Caffe does, until the command ends."""
     handler = log_to(sys.stderr)
     click.get_current_context().call_on_close(lambda: log.removeHandler(handler))
+
+
+def report_known(weights: str) -> None:
+    """Log which of the files in ``weights`` is a published one, and warn of one that only bears its name."""
+    from caffe_port import known_files
+
+    for name in weights.split(","):
+        if os.path.isfile(name.strip()):  # what is missing is reported by whoever loads it
+            known_files.report(name.strip())
 
 
 def choose_device(gpu: str | None, solver_param: Any = None) -> Any:

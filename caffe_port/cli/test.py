@@ -7,24 +7,30 @@ from typing import Any
 
 import click
 
+from caffe_port.cli.gflags import GflagsCommand
 from caffe_port.cli.options import (
     choose_device,
     gpu_option,
+    level_option,
     log_to_stderr,
+    report_known,
+    split_stages,
+    stage_option,
     unknown,
     unknown_option,
 )
 
 
 @click.command(
+    cls=GflagsCommand,
     short_help="Score a net on the batches of its data layers.",
     epilog="Example: caffe-port test --model train_val.prototxt --weights lenet.caffemodel --iterations 100",
 )
 @click.option("--model", required=True, metavar="FILE", help="The net prototxt; its TEST phase is run.")
 @click.option("--weights", required=True, metavar="FILE", help="The weights: .caffemodel or .caffemodel.h5.")
 @click.option("--iterations", default=50, show_default=True, type=click.IntRange(1), help="Number of batches.")
-@click.option("--level", default=0, show_default=True, help="Level for include and exclude rules.")
-@click.option("--stage", default="", metavar="STAGE[,STAGE]", help="Stages for include and exclude rules.")
+@level_option
+@stage_option
 @click.option("--allow-missing", is_flag=True, help="Run although the weights lack a learnable layer.")
 @gpu_option
 @unknown_option
@@ -45,6 +51,7 @@ def test(
     from caffe_port.solver.report import log_means
 
     log_to_stderr()
+    report_known(weights)
     device = choose_device(gpu)
     log.info("Use GPU with device ID %d", device.index) if device.type == "cuda" else log.info("Use CPU.")
     net = Net(
@@ -52,7 +59,7 @@ def test(
         weights,
         "TEST",
         level,
-        [name for name in stage.split(",") if name],
+        split_stages(stage),
         unknown=unknown(allow_unknown),
         missing="log" if allow_missing else "error",
     ).to(device)

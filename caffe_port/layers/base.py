@@ -127,6 +127,9 @@ class Layer(nn.Module):
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 
+    def reseed(self) -> None:
+        """Take over a new ``context.seed``; layers that derive something from it when they are set up extend this."""
+
     def random_generator(self, device: torch.device | str = "cpu") -> torch.Generator:
         """A generator for this forward pass; the next call returns that of the next pass."""
         self.passes += 1

@@ -40,12 +40,14 @@ class Solver:
         """Train for that many iterations, with the tests, display and snapshots that fall due."""
         self.net._push()
         self._solver.step(iterations)
+        self._solver.updater.show_steps()
         self.net._pull()
 
     def solve(self, resume: str | Path | None = None) -> None:
         """Train up to max_iter, from the state file ``resume`` if one is given."""
         self.net._push()
         self._solver.solve(resume)
+        self._solver.updater.show_steps()
         self.net._pull()
 
     def snapshot(self) -> None:

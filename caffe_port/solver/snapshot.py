@@ -1,21 +1,25 @@
 """Snapshots that real Caffe reads, and restoring from its own (Caffe: solver.cpp, sgd_solver.cpp).
 
-A snapshot is two files: ``<prefix>_iter_<n>.caffemodel`` and, written after it, ``<prefix>_iter_<n>.solverstate`` (both
-with ``.h5`` under ``snapshot_format: HDF5``). The state names the weights.
+A snapshot is, in the order of writing, ``<prefix>_iter_<n>.caffemodel``, a sidecar for the exact resume (see
+:mod:`~caffe_port.solver.sidecar`) and ``<prefix>_iter_<n>.solverstate``; weights and state end in ``.h5`` under
+``snapshot_format: HDF5``. Each appears whole or not at all, and the state, which names the weights, comes last:
+whatever interrupts the writing, a state that is there is complete.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from caffe_port.errors import SnapshotError, WeightsError
+from caffe_port.errors import CaffeWarning, SnapshotError, WeightsError
 from caffe_port.log import log
 from caffe_port.proto import pb
 from caffe_port.proto.solverstate import read_solverstate, write_hdf5_solverstate, write_solverstate
+from caffe_port.solver.sidecar import Position, passes_of, read_position, set_passes, sidecar_path, write_position
 
 if TYPE_CHECKING:
     from caffe_port.solver.solver import Solver
@@ -51,9 +55,13 @@ def write(solver: Solver) -> tuple[Path, Path]:
     weights = Path(f"{stem}.caffemodel{suffix}")
     state = Path(f"{stem}.solverstate{suffix}")
     log.info("Snapshotting to %s file %s", kind, weights)
+    if solver.param.snapshot_diff:
+        solver.updater.show_steps()
     solver.net.save(weights, diffs=solver.param.snapshot_diff)
     log.info("Snapshotting solver state to %s file %s", kind, state)
-    history = [h.cpu().numpy() for h in _flat_history(solver)]
+    passes = [passes_of(net) for net in (solver.net, *solver.test_nets)]
+    write_position(state, Position(solver.iteration, solver.seed, passes))
+    history = [h.cpu().numpy() for h in solver.updater.flat_histories()]
     write_state = write_hdf5_solverstate if hdf5 else write_solverstate
     write_state(state, solver.iteration, str(weights), history, solver.learning_rate.current_step)
     return weights, state
@@ -67,7 +75,8 @@ def restore(solver: Solver, path: str | Path) -> None:
     :raises CaffeError: a file cannot be read, or is of another net or solver type. Nothing is changed then.
     """
     state = read_solverstate(path)
-    flat = _flat_history(solver)
+    position = read_position(path, state.iter)
+    flat = solver.updater.flat_histories()
     if [h.size for h in state.history] != [h.numel() for h in flat]:
         raise SnapshotError(
             f"Incorrect history blobs: {len(state.history)} in the file, {len(flat)} here, or of other lengths.",
@@ -81,17 +90,18 @@ def restore(solver: Solver, path: str | Path) -> None:
         except WeightsError as error:
             error.remedy = f"The snapshot {path} was taken of another net."
             raise
-    for target, value in zip(flat, state.history):
-        target.copy_(torch.from_numpy(value.copy()).view(target.shape))
+    solver.updater.set_histories([torch.from_numpy(value.copy()) for value in state.history])
+    if position is None:
+        warnings.warn(
+            f"{path} has no {sidecar_path(path).name}: data and random numbers start anew.", CaffeWarning, stacklevel=3
+        )
+    else:
+        solver.seed = position.seed
+        for net, passes in zip((solver.net, *solver.test_nets), position.passes):
+            set_passes(net, position.seed, passes)
     solver.iteration = state.iter
     solver.learning_rate.current_step = state.current_step
     log.info("SGDSolver: restoring history")
-
-
-def _flat_history(solver: Solver) -> list[torch.Tensor]:
-    """All first histories, then all second ones: the order of the file."""
-    per_param = solver.updater.histories
-    return [h[k] for k in range(solver.updater.rule.HISTORIES) for h in per_param]
 
 
 def _find_weights(learned_net: str, state: Path) -> Path:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from caffe_port.errors import SolverError
+from caffe_port.layers.gradients import release_gradient
 from caffe_port.log import log
 from caffe_port.net.graph import Param
 from caffe_port.solver.updates import create_rule
@@ -36,26 +37,49 @@ class Updater:
         self.histories = [
             [torch.zeros_like(p.blob, requires_grad=False) for _ in range(self.rule.HISTORIES)] for p in params
         ]
+        self._resting: dict[int, bool] = {}
 
     @torch.no_grad()
     def apply(self, rate: float, iteration: int) -> None:
-        """Update every parameter that has a gradient; one without (frozen, no loss above it) has the gradient 0."""
+        """Update every parameter; one without a gradient (frozen, or under no loss) has the gradient 0."""
         self._clip()
-        for param, histories in zip(self.params, self.histories):
-            weight = param.blob
+        for index, param in enumerate(self.params):
+            weight, histories = param.blob, self.histories[index]
             local_rate = rate * (1.0 if param.lr_mult is None else param.lr_mult)
             if weight.grad is None:
-                if local_rate == 0 and not any(h.any() for h in histories):
+                if local_rate == 0 and self._rests(index):
                     continue
                 weight.grad = torch.zeros_like(weight)
-            self._regularise(weight.data, weight.grad, 1.0 if param.decay_mult is None else param.decay_mult)
-            self.rule.step(weight.grad, histories, local_rate, iteration)
-            weight.data.sub_(weight.grad)
+            decay = self.param.weight_decay * (1.0 if param.decay_mult is None else param.decay_mult)
+            self.rule.update(weight.data, weight.grad, histories, local_rate, decay, iteration)
+
+    def _rests(self, index: int) -> bool:
+        """Whether the histories of a parameter are all zero; looked up once, as a frozen layer may be large."""
+        if index not in self._resting:
+            self._resting[index] = not any(bool(history.any()) for history in self.histories[index])
+        return self._resting[index]
+
+    def set_histories(self, arrays: Sequence[Tensor]) -> None:
+        """Copy ``arrays``, in the order of :meth:`flat_histories`, into the histories."""
+        for target, value in zip(self.flat_histories(), arrays):
+            target.copy_(value.view(target.shape))
+        self._resting.clear()
+
+    def flat_histories(self) -> list[Tensor]:
+        """All first histories, then all second ones: the order of a snapshot."""
+        return [histories[k] for k in range(self.rule.HISTORIES) for histories in self.histories]
+
+    @torch.no_grad()
+    def show_steps(self) -> None:
+        """Make every gradient hold the step that was last subtracted, as Caffe's diffs do after an update."""
+        for param, histories in zip(self.params, self.histories):
+            if param.blob.grad is not None:
+                self.rule.show_step(param.blob.grad, histories)
 
     def clear(self) -> None:
         """Forget the gradients of the last iteration (Caffe: Net::ClearParamDiffs)."""
         for param in self.params:
-            param.blob.grad = None
+            release_gradient(param.blob)
 
     def _clip(self) -> None:
         limit = self.param.clip_gradients
@@ -70,10 +94,3 @@ class Updater:
             )
             for grad in grads:
                 grad.mul_(scale)
-
-    def _regularise(self, weight: Tensor, grad: Tensor, decay_mult: float) -> None:
-        if self.param.iter_size != 1:
-            grad.div_(self.param.iter_size)
-        decay = self.param.weight_decay * decay_mult
-        if decay:
-            grad.add_(weight if self.param.regularization_type == "L2" else weight.sign(), alpha=decay)

@@ -76,6 +76,7 @@ def test_steps_by_hand(settings):
         for param, grad in zip(ours, gradients(step)):
             param.blob.grad = torch.from_numpy(grad)
         updater.apply(rate, step)
+    updater.show_steps()
     weights, updates = by_hand(
         start,
         momentum=settings.get("momentum", 0),

@@ -6,6 +6,7 @@ import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -60,6 +61,7 @@ class PrefetchingDataLayer(DataLayer):
 
     #: Threads that prepare batches; more than data_param.prefetch (Caffe's number of batches ahead) are not started.
     workers = min(4, os.cpu_count() or 1)
+    _stream: Stream
 
     def __init__(self, layer_param: Any, context: LayerContext) -> None:
         super().__init__(layer_param, context)
@@ -117,6 +119,13 @@ class PrefetchingDataLayer(DataLayer):
             raise error.at(layer=self.name, layer_type=self.TYPE) from None
         self.passes += 1
         return source.finish(prepared, self.like)[: len(self._shapes)]
+
+    def reseed(self) -> None:
+        """Serve the batches of the new ``context.seed`` from now on."""
+        if self._stream.seed != self.context.seed:
+            self.close()
+            self._source = None
+            self._stream = replace(self._stream, seed=self.context.seed)
 
     def close(self) -> None:
         """Stop the threads. A later forward goes on where this one stopped."""

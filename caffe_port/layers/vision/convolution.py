@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from caffe_port.layers.base import Shape
 from caffe_port.layers.registry import register
 from caffe_port.layers.vision.base_convolution import BaseConvolution
+from caffe_port.layers.vision.layout import fast_layout
 
 _NATIVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -42,7 +43,7 @@ class Convolution(BaseConvolution):
         if axes == 0:
             return F.conv1d(x.unsqueeze(-1), weight.unsqueeze(-1), bias, groups=self.group).squeeze(-1)
         if axes in _NATIVE:
-            return _NATIVE[axes](x, weight, bias, self.stride, self.pad, self.dilation, self.group)
+            return _NATIVE[axes](fast_layout(x), weight, bias, self.stride, self.pad, self.dilation, self.group)
         return self._by_taps(x, weight, bias)
 
     def _by_taps(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from caffe_port.layers.base import is_compiling
+from caffe_port.layers.vision.layout import fast_layout
 
 Pair = tuple[int, int]
 
@@ -65,11 +66,11 @@ class PoolingWindow:
         lowest = max(torch.finfo(torch.float32).min, torch.finfo(x.dtype).min)
         if self.is_native(x.shape[-2:]):
             settings: dict[str, Any] = {"padding": self.pad, "ceil_mode": self.ceil, "return_indices": want_mask}
-            tops = F.max_pool2d(x, self.kernel, self.stride, **settings)
+            tops = F.max_pool2d(fast_layout(x), self.kernel, self.stride, **settings)
             y, mask = tops if want_mask else (tops, None)
             # One look at the (small) output tells whether an odd element decided a window: torch lets NaN win. A
             # compiled graph cannot branch on values, so there NaN spreads.
-            if is_compiling() or bool((y > lowest).all()):
+            if is_compiling() or bool(y.min() > lowest):
                 return y, None if mask is None else mask.to(x.dtype)
         counted = torch.where(x > lowest, x, lowest)
         y, index = F.max_pool2d(self.padded(counted, lowest), self.kernel, self.stride, return_indices=True)
@@ -89,7 +90,7 @@ class PoolingWindow:
         A window outside the input gives 0, or NaN (0 / 0) where it starts right at the edge.
         """
         if self.is_native(x.shape[-2:]):
-            return F.avg_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.ceil)
+            return F.avg_pool2d(fast_layout(x), self.kernel, self.stride, self.pad, ceil_mode=self.ceil)
         sums = F.avg_pool2d(self.padded(x, 0), self.kernel, self.stride, divisor_override=1)
         sizes = []
         for n, o, k, s, p in zip(x.shape[-2:], self.outputs(x.shape[-2:]), self.kernel, self.stride, self.pad):

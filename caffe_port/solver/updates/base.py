@@ -32,11 +32,37 @@ class UpdateRule:
             if param.HasField(name) and name not in self.USES and getattr(param, name):
                 warnings.warn(f"'{name}' has no effect on a {self.TYPE} solver.", CaffeWarning, stacklevel=3)
 
+    def update(
+        self,
+        weight: Tensor,
+        grad: Tensor,
+        histories: Sequence[Tensor],
+        rate: float,
+        decay: float,
+        iteration: int,
+    ) -> None:
+        """Change ``weight`` and ``histories`` in place; ``grad`` is used up.
+
+        In Caffe's order: divide by iter_size, add the decay, compute the step, subtract it.
+
+        :param rate: learning rate times the parameter's lr_mult.
+        :param decay: weight_decay times the parameter's decay_mult.
+        :param iteration: number of updates applied before this one.
+        """
+        if self.param.iter_size != 1:
+            grad.div_(self.param.iter_size)
+        if decay:
+            grad.add_(weight if self.param.regularization_type == "L2" else weight.sign(), alpha=decay)
+        self.step(grad, histories, rate, iteration)
+        weight.sub_(grad)
+
+    def show_step(self, grad: Tensor, histories: Sequence[Tensor]) -> None:
+        """Make ``grad`` hold the step that the last :meth:`update` subtracted, if it does not."""
+
     def step(self, grad: Tensor, histories: Sequence[Tensor], rate: float, iteration: int) -> None:
         """Replace ``grad`` by the step, in place, and update ``histories``.
 
-        :param rate: learning rate times the parameter's lr_mult.
-        :param iteration: number of updates applied before this one.
+        Parameters as in :meth:`update`.
         """
         raise SolverError(f"Solver type {self.TYPE} has no update rule.")
 
