@@ -12,7 +12,7 @@ Caffe's own counterpart is ``include/caffe/layer.hpp``. A layer's life:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -25,9 +25,11 @@ from caffe_port.layers.fillers import fill
 
 Shape = tuple[int, ...]
 
-#: Whether torch.compile or torch.export traces what runs, so that no branch may depend on values. torch before 2.3 does
-#: not say: there such branches cut a compiled graph in pieces.
-is_compiling: Callable[[], bool] = getattr(torch.compiler, "is_compiling", lambda: False)
+#: Whether torch.compile or torch.export traces what runs, so that no branch may depend on values.
+if hasattr(torch.compiler, "is_compiling"):
+    is_compiling = torch.compiler.is_compiling
+else:  # torch before 2.3
+    from torch._dynamo import is_compiling as is_compiling
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 from caffe_port.errors import NetError
@@ -24,8 +25,15 @@ def phase_number(phase: str | int) -> int:
 
 
 def net_state(phase: str | int, level: int = 0, stages: Iterable[str] = ()) -> Any:
-    """The NetState that include and exclude rules are matched against."""
-    return pb.NetState(phase=phase_number(phase), level=level, stage=list(stages))
+    """The NetState that include and exclude rules are matched against.
+
+    :raises NetError: ``level`` is no integer, ``stages`` one string rather than several.
+    """
+    if isinstance(stages, str):
+        raise NetError(f"stages is the string {stages!r}.", remedy=f"Give a list: stages=[{stages!r}].")
+    if not isinstance(level, Integral):
+        raise NetError(f"level is {level!r}.", remedy="Give an integer.")
+    return pb.NetState(phase=phase_number(phase), level=int(level), stage=list(stages))
 
 
 def filter_net(net_param: Any, state: Any) -> Any:

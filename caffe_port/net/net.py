@@ -206,7 +206,7 @@ class Net(nn.Module):
                 file=self.source,
                 remedy="torch.as_tensor(x) makes one.",
             )
-        if not value.is_floating_point():
+        if not value.is_floating_point() and not value.is_complex():
             value = value.to(torch.float32 if like is None else like.dtype)
         if like is not None and (value.dtype != like.dtype or value.device != like.device):
             raise NetError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
@@ -28,9 +28,11 @@ def load_weights(net: Net, path: str | Path, missing: Missing) -> set[int]:
 
     Everything is checked before anything is copied.
 
-    :raises CaffeError: the file cannot be read; a layer has other blobs than the file; no layer matches; or, with
+    :raises CaffeError: the file cannot be read; a layer has other blobs than the file; no learnable layer matches; or, with
         ``missing="error"``, a learnable layer is not in the file.
     """
+    if missing not in get_args(Missing):
+        raise WeightsError(f"missing is {missing!r}.", remedy="Use 'error' or 'log'.")
     source = read_weights(path)
     targets: dict[str, Layer] = {}
     for node in net.nodes:
@@ -46,8 +48,6 @@ def load_weights(net: Net, path: str | Path, missing: Missing) -> set[int]:
         pairs.append((layer, weights))
     filled = {id(layer.blobs[i]) for layer, weights in pairs for i, b in enumerate(weights.blobs) if b is not None}
     _check_missing(net, filled, path, missing)
-    if not pairs:
-        raise WeightsError("No layer of the net is in this file.", file=path, remedy="Is this the file of another net?")
     with torch.no_grad():
         for layer, weights in pairs:
             for index, array in enumerate(weights.blobs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,12 @@ class Blob:
         return (self.shape + (1,) * 4)[axis]
 
     def reshape(self, *shape: int) -> None:
-        """Change the shape; ``net.reshape()`` or the next forward carries it through the net."""
+        """Change the shape; ``net.reshape()`` or the next forward carries it through the net.
+
+        :raises NetError: a dimension is negative or no integer.
+        """
+        if not all(isinstance(n, Integral) and n >= 0 for n in shape):
+            raise NetError(f"A blob cannot have the shape {shape}.", remedy="Give integers: reshape(1, 3, 227, 227).")
         self._blob.reshape(*shape)
 
 
@@ -134,7 +140,7 @@ class LayerView:
 
 def _by_name(args: tuple[Any, ...]) -> dict[str, Any]:
     """Net's arguments after the model in either order: the phase first, or the weights as in old scripts."""
-    phase_first = bool(args) and (isinstance(args[0], int) or args[0] in PHASES)
+    phase_first = bool(args) and (isinstance(args[0], Integral) or args[0] in PHASES)
     order = ("phase", "level", "stages", "weights") if phase_first else ("weights", "phase")
     if len(args) > len(order):
         raise NetError(f"Net takes a model and then at most {', '.join(order)}; {len(args)} arguments came after it.")
@@ -154,7 +160,7 @@ class Net:
 
     def __init__(
         self,
-        model: str | Path | core.Net,
+        network_file: str | Path | core.Net,
         *args: Any,
         phase: int | str | None = None,
         level: int = 0,
@@ -162,8 +168,8 @@ class Net:
         weights: str | Path | None = None,
         missing: Missing = "error",
     ) -> None:
-        if isinstance(model, core.Net):
-            self._net = model
+        if isinstance(network_file, core.Net):
+            self._net = network_file
         else:
             options = {"weights": weights, "phase": phase, "level": level, "stages": stages, **_by_name(args)}
             options["stages"] = options["stages"] or ()
@@ -171,7 +177,7 @@ class Net:
                 raise NetError(
                     "No phase is given.", remedy="Write Net(model, caffe.TEST) or Net(model, weights, caffe.TEST)."
                 )
-            self._net = core.Net(model, **options, seed=mode.seed(), missing=missing).to(mode.device())
+            self._net = core.Net(network_file, **options, seed=mode.seed(), missing=missing).to(mode.device())
         self._run = core.BlobwiseExecutor(self._net)
         self.blobs = OrderedDict((name, Blob(blob)) for name, blob in self._run.blobs.items())
         self.layers = [LayerView(node.layer) for node in self._net.nodes]
@@ -197,7 +203,7 @@ class Net:
         """
         first = 0 if start is None else self._index(start)
         last = len(self.layers) - 1 if end is None else self._index(end)
-        wanted = {*(self.outputs if end is None else self.top_names[end]), *(blobs or ())}
+        wanted = self._wanted(self.outputs if end is None else self.top_names[end], blobs)
         if inputs:
             if set(inputs) != set(self.inputs):
                 raise NetError(
@@ -220,7 +226,7 @@ class Net:
         """
         first = len(self.layers) - 1 if start is None else self._index(start)
         last = 0 if end is None else self._index(end)
-        wanted = {*(self.inputs if end is None else self.bottom_names[end]), *(diffs or ())}
+        wanted = self._wanted(self.inputs if end is None else self.bottom_names[end], diffs)
         if top_diffs:
             if set(top_diffs) != set(self.outputs):
                 raise NetError(
@@ -241,6 +247,13 @@ class Net:
         self._push()
         self._run.backward(first, last)
         self._pull()
+
+    def _wanted(self, always: Sequence[str], asked: Sequence[str] | None) -> set[str]:
+        names = [asked] if isinstance(asked, str) else asked or ()
+        for name in names:
+            if name not in self.blobs:
+                raise NetError(f"The net has no blob '{name}'.", file=self._net.source)
+        return {*always, *names}
 
     def _index(self, name: str) -> int:
         if name not in self._layer_names:

@@ -104,6 +104,12 @@ def test_the_given_net_is_left_alone_and_the_state_recorded():
     assert (filtered.state.phase, filtered.state.level, list(filtered.state.stage)) == (pb.TEST, 2, ["s"])
 
 
+@pytest.mark.parametrize(("level", "stages"), [("1", ()), (1.5, ()), (None, ()), (0, "deep")])
+def test_wrong_level_and_stages(level, stages):
+    with pytest.raises(NetError, match=r"level is|Give a list: stages="):
+        net_state("TEST", level, stages)
+
+
 def test_net_filters():
     text = inputs(data=(2, 3)) + layer("ReLU", "r", "data", "r", 'include { stage: "deep" min_level: 1 }')
     assert build(text).outputs == ["data"]

@@ -87,6 +87,8 @@ def test_inputs_must_be_tensors_of_the_nets_type():
     image = torch.randint(0, 255, (2, 1, 12, 12))
     with pytest.raises(NetError, match=r"Input 'data' is ndarray, not a tensor. torch.as_tensor"):
         net(image.numpy())
+    with pytest.raises(NetError, match=r"Input 'data' is torch.complex64"):
+        net(image.to(torch.complex64))
     with pytest.raises(NetError, match=r"Input 'data' is torch.float64 on cpu; the net is torch.float32 on cpu"):
         net(image.double())
     with pytest.raises(NetError, match=r"Input 'data' is torch.float32 on meta; the net is torch.float32 on cpu"):

@@ -134,6 +134,12 @@ def test_a_missing_layer_is_an_error_unless_opted_out(form, tmp_path, caplog):
     assert torch.equal(net.layer("b").weight, build(TEXT, seed=4).layer("b").weight)
 
 
+def test_another_word_for_missing(tmp_path):
+    build(TEXT).save(tmp_path / "w.caffemodel")
+    with pytest.raises(WeightsError, match="Use 'error' or 'log'"):
+        build(TEXT, weights=tmp_path / "w.caffemodel", missing="ignore")
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("missing", ["error", "log"])
 def test_no_layer_matches(form, missing, tmp_path):
@@ -149,12 +155,9 @@ def test_a_name_that_matches_without_blobs_is_no_match(tmp_path):
         build(TEXT).load(tmp_path / "w.caffemodel")
 
 
-def test_a_net_without_parameters(tmp_path):
+def test_a_net_without_parameters_wants_nothing_of_a_file(tmp_path):
     build(TEXT).save(tmp_path / "w.caffemodel")
-    bare = DATA + layer("ReLU", "r", "data", "x")
-    build(bare).load(tmp_path / "w.caffemodel")
-    with pytest.raises(WeightsError, match="No layer of the net is in this file"):
-        build(layer("DummyData", "d", "", "x", "dummy_data_param { shape { dim: 2 } }")).load(tmp_path / "w.caffemodel")
+    build(DATA + layer("ReLU", "r", "data", "x")).load(tmp_path / "w.caffemodel", missing="error")
 
 
 # -- damaged files ----------------------------------------------------------------------------------------------------

@@ -64,6 +64,8 @@ def test_every_way_to_construct(deploy, tmp_path):
         caffe.Net(str(deploy), caffe.TEST, 0, None, str(weights)),
         caffe.Net(str(deploy), weights=weights, phase=caffe.TEST),
         caffe.Net(str(deploy), str(weights), phase=caffe.TEST),
+        caffe.Net(network_file=str(deploy), phase=np.int64(caffe.TEST), weights=str(weights)),
+        caffe.Net(str(deploy), np.int64(caffe.TEST), weights=str(weights)),
         caffe.Net(str(deploy), phase="TEST", stages=["x"], level=1, weights=weights),
     ]
     for net in nets:
@@ -150,6 +152,21 @@ def test_blob_members(net):
     blob.reshape(1, 1, 1, 1, 1)
     with pytest.raises(NetError, match="legacy"):
         blob.num
+
+
+@pytest.mark.parametrize("shape", [(-1, 2), (1.5,), ((5, 2, 3, 4),), (None,)])
+def test_shapes_that_no_blob_has(net, shape):
+    with pytest.raises(NetError, match="cannot have the shape"):
+        net.blobs["data"].reshape(*shape)
+    assert net.blobs["data"].shape == (5, 2, 3, 4)
+
+
+def test_unknown_blobs(net):
+    with pytest.raises(NetError, match="no blob 'absent'"):
+        net.forward(blobs=["absent"])
+    with pytest.raises(NetError, match="no blob 'absent'"):
+        net.backward(diffs=["absent"])
+    assert set(net.forward(blobs="ip")) == {"prob", "ip"}
 
 
 # -- forward and backward ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from caffe_port.layers.base import Layer, Shape
+from caffe_port.layers.base import Layer, Shape, is_compiling
 from caffe_port.layers.gradients import reuse_gradient
 from caffe_port.layers.registry import register
 
@@ -47,7 +47,8 @@ class InnerProduct(Layer):
         weight = self.blob(0).t() if param.transpose else self.blob(0)
         flat = x.flatten(self.axis(param.axis, tuple(x.shape)))
         bias = self.blob(1) if param.bias_term else None
-        if weight.requires_grad and weight.is_leaf and flat.ndim == 2 and torch.is_grad_enabled():
+        trains = weight.requires_grad and torch.is_grad_enabled() and not is_compiling()
+        if trains and weight.is_leaf and flat.ndim == 2:
             return (_Linear.apply(flat, weight, bias),)
         return (F.linear(flat, weight, bias),)
 

@@ -75,7 +75,7 @@ def _has_fused_kernel(device_type: str) -> bool:
     one = [torch.ones(1, device=device_type) for _ in range(3)]
     try:
         sgd(
-            one[:1], one[1:2], one[2:], fused=True, weight_decay=0.0, momentum=0.5, lr=1.0, dampening=0.0,
+            [one[0]], [one[1]], [one[2]], fused=True, weight_decay=0.0, momentum=0.5, lr=1.0, dampening=0.0,
             nesterov=False, maximize=False, has_sparse_grad=False,
         )  # fmt: skip
     except (RuntimeError, TypeError, NotImplementedError):
