@@ -45,8 +45,14 @@ def split_stages(stage: str) -> list[str]:
 
 def log_to_stderr() -> None:
     """Show the log on standard error, as Caffe does, until the command ends."""
+    level = log.level
     handler = log_to(sys.stderr)
-    click.get_current_context().call_on_close(lambda: log.removeHandler(handler))
+
+    def restore() -> None:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+    click.get_current_context().call_on_close(restore)
 
 
 def report_known(weights: str) -> None:
@@ -81,18 +87,27 @@ def choose_device(gpu: str | None, solver_param: Any = None) -> Any:
     return torch.device("cuda", solver_param.device_id)
 
 
-def _gpu_id(gpu: str, count: int) -> int:
-    """The one GPU, of ``count``, that ``--gpu`` names.
+def gpu_ids(gpu: str, count: int) -> list[int]:
+    """The GPUs, of ``count``, that ``--gpu`` names.
 
-    :raises CaffeError: it names none that is there, or several.
+    :raises CaffeError: it names none, or one that is not there.
     """
     names = [str(index) for index in range(count)]
     chosen = names if gpu == "all" else [part.strip() for part in gpu.split(",")]
     if not chosen or not set(chosen) <= set(names):
         raise CaffeError(f"--gpu {gpu}: {_usable(count)}.", remedy="Leave --gpu out to compute on the CPU.")
-    if len(chosen) > 1:
-        raise CaffeError(f"--gpu {gpu}: one GPU is used at a time.", remedy=f"Choose one, as in --gpu {chosen[0]}.")
-    return int(chosen[0])
+    return [int(name) for name in chosen]
+
+
+def _gpu_id(gpu: str, count: int) -> int:
+    """The one GPU, of ``count``, that ``--gpu`` names.
+
+    :raises CaffeError: it names none that is there, or several.
+    """
+    first, *more = gpu_ids(gpu, count)
+    if more:
+        raise CaffeError(f"--gpu {gpu}: one GPU is used at a time.", remedy=f"Choose one, as in --gpu {first}.")
+    return first
 
 
 def _usable(count: int) -> str:
