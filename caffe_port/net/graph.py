@@ -6,6 +6,7 @@ which diffs exist.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,7 @@ class GraphBuilder:
         self._available: set[str] = set()
         self._blob_need_backward: dict[str, bool] = {}
         self._shared: dict[str, Param] = {}
+        self._memory = 0
 
     def build(self) -> GraphBuilder:
         """Create, connect and set up every layer, then decide which need backward."""
@@ -88,11 +90,11 @@ class GraphBuilder:
             except CaffeError as error:
                 raise error.at(layer=layer_param.name, layer_type=layer_param.type) from None
         self._prune_backward()
+        for node in reversed(self.nodes):
+            log.info("%s %s backward computation.", node.name, "needs" if node.need_backward else "does not need")
         if self.net_param.force_backward:
             self._force_backward()
         self._flag_autograd()
-        for node in self.nodes:
-            log.info("%s %s backward computation.", node.name, "needs" if node.need_backward else "does not need")
         self.outputs = sorted(self._available)
         for name in self.outputs:
             log.info("This network produces output %s", name)
@@ -106,7 +108,7 @@ class GraphBuilder:
             layer_param.phase = self.net_param.state.phase
         own_param = pb.LayerParameter()
         own_param.CopyFrom(layer_param)
-        log.info("Creating layer %s", layer_param.name)
+        log.info("Creating Layer %s", layer_param.name)
         layer = create_layer(own_param, self.context)
         needs, flags = self._connect_bottoms(layer_param)
         tops = self._connect_tops(layer, layer_param)
@@ -119,15 +121,23 @@ class GraphBuilder:
         shapes = layer.reshape(bottom_shapes)
         weights = _loss_weights(layer, layer_param, len(tops))
         node = Node(layer, list(layer_param.bottom), tops, weights, flags, False, bottom_shapes, shapes)
-        for name, shape in zip(tops, shapes):
-            self.blob_shapes[name] = shape
-            log.info("Top shape: %s", format_shape(shape))
+        self.blob_shapes.update(zip(tops, shapes))
+        self._log_set_up(node)
         node.need_backward = needs | self._add_params(layer, layer_param)
         for name in tops:
             self._blob_need_backward[name] = node.need_backward or (
                 name in layer_param.bottom and self._blob_need_backward.get(name, False)
             )
         self.nodes.append(node)
+
+    def _log_set_up(self, node: Node) -> None:
+        log.info("Setting up %s", node.name)
+        for shape, weight in zip(node.top_shapes, node.loss_weights):
+            log.info("Top shape: %s", format_shape(shape))
+            if weight:
+                log.info("    with loss weight %g", weight)
+            self._memory += 4 * math.prod(shape)
+        log.info("Memory required for data: %d", self._memory)
 
     def _connect_bottoms(self, layer_param: Any) -> tuple[bool, list[bool]]:
         """Whether any bottom leads to parameters, and for each bottom whether a diff flows into it."""
