@@ -105,5 +105,9 @@ class SnapshotError(CaffeError):
     """A snapshot cannot be written or restored."""
 
 
+class ParallelError(CaffeError):
+    """The processes of one training cannot find or reach each other."""
+
+
 class CaffeWarning(UserWarning):
     """Something accepted that has no effect, or an opt-out that was used."""

@@ -77,31 +77,35 @@ def read_log(path: str | Path) -> TrainingLog:
 
     :raises FormatError: it cannot be read, or holds no training or test iteration.
     """
-    try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
-            log = _Reader(Path(path)).read(file)
-    except OSError as error:
-        raise FormatError(f"The log cannot be read: {error.strerror}.", file=path) from None
-    if not log.train and not log.test:
-        raise FormatError(
-            "is no training log: no line 'Iteration N, loss = ...' or 'Iteration N, Testing net (#0)' is in it.",
-            remedy="Save what 'caffe-port train' writes to standard error; the solver's 'display' must not be 0.",
-            file=path,
-        )
-    return log
+    return LogReader(path).read()
 
 
-class _Reader:
+class LogReader:
     """Goes through a log line by line."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.log = TrainingLog(path)
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.log = TrainingLog(self.path)
         self._start: datetime | None = None
         self._time: datetime | None = None
         self._rows: dict[str, TrainRow | TestRow | None] = {"Train": None, "Test": None}
 
-    def read(self, lines: Iterable[str]) -> TrainingLog:
+    def read(self) -> TrainingLog:
+        """The log (see :func:`read_log`)."""
+        try:
+            with self.path.open(encoding="utf-8", errors="replace") as file:
+                self._lines(file)
+        except OSError as error:
+            raise FormatError(f"The log cannot be read: {error.strerror}.", file=self.path) from None
+        if not self.log.train and not self.log.test:
+            raise FormatError(
+                "is no training log: no line 'Iteration N, loss = ...' or 'Iteration N, Testing net (#0)' is in it.",
+                remedy="Save what 'caffe-port train' writes to standard error; the solver's 'display' must not be 0.",
+                file=self.path,
+            )
+        return self.log
+
+    def _lines(self, lines: Iterable[str]) -> None:
         for number, line in enumerate(lines, 1):
             glog = _GLOG.search(line) if line.endswith("\n") else None
             if glog is None:
@@ -111,7 +115,6 @@ class _Reader:
                 self._message(glog[3])
             except ValueError as error:
                 raise FormatError(f"The log line makes no sense: {error}.", file=self.path, line=number) from None
-        return self.log
 
     def _tell(self, day: str, clock: str) -> None:
         """Set the time. A classic line has no year: it starts at 2000, and the next one begins when time runs back by
@@ -135,7 +138,7 @@ class _Reader:
         elif match := _DISPLAY.fullmatch(text):
             self._train_row(int(match[1]), "loss").loss = _number(match[2])
         elif match := _RATE.fullmatch(text):
-            self._train_row(int(match[1]), "lr").lr = _number(match[2])
+            self._rate(int(match[1]), _number(match[2]))
         elif match := _TESTING.fullmatch(text):
             row = TestRow(int(match[1]), self._seconds, int(match[2]))
             self.log.test.append(row)
@@ -154,6 +157,9 @@ class _Reader:
             self.log.train.append(last)
             self._rows["Train"] = last
         return last
+
+    def _rate(self, iteration: int, value: float) -> None:
+        self._train_row(iteration, "lr").lr = value
 
     def _output(self, phase: str, name: str, value: str, weighted: str | None) -> None:
         row = self._rows[phase]

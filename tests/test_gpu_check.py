@@ -109,7 +109,7 @@ def test_the_plain_translation_is_the_same_net():
     device = torch.device("cpu")
     inputs = {"data": 100 * torch.randn(2, 3, 67, 67), "label": torch.tensor([0.0, 1.0])}
     solver = gpu_check.caffe_alexnet(device, inputs)
-    plain = gpu_check.translate(solver, device)
+    plain = gpu_check.translate(solver.net, device)
     assert gpu_check.disagreement(solver, plain, inputs) < 1e-5
     with torch.no_grad():
         plain[2].alpha *= 10

@@ -14,7 +14,6 @@ line. Needs a checkout, installed with its extra "test".
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import sys
 import time
@@ -26,17 +25,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from caffe_port import Solver, pycaffe
+from benchmarks.alexnet import caffe_alexnet, disagreement, plain_step, random_inputs, translate
+
+from caffe_port import pycaffe
 from caffe_port.layers import Layer
-from caffe_port.proto import pb
-from caffe_port.proto.files import read_net
-from caffe_port.proto.text import parse_text
-from caffe_port.resources import prototxt
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -138,62 +135,6 @@ def compare(suites: Mapping[str, Path], device: torch.device, quick: bool) -> bo
 
 # -- time -------------------------------------------------------------------------------------------------------------
 
-SETTINGS = {"base_lr": 0.001, "momentum": 0.9, "weight_decay": 0.0005}
-
-
-def caffe_alexnet(device: torch.device, inputs: Mapping[str, Tensor]) -> Solver:
-    """The solver of the shipped AlexNet, fed with ``inputs`` ("data" and "label") instead of databases."""
-    net = read_net(prototxt("alexnet/train_val.prototxt"))
-    del net.layer[:2]
-    shapes = " ".join("shape { " + " ".join(f"dim: {n}" for n in x.shape) + " }" for x in inputs.values())
-    tops = " ".join(f'top: "{name}"' for name in inputs)
-    text = f'layer {{ name: "data" type: "Input" {tops} input_param {{ {shapes} }} }}'
-    net.layer.insert(0, parse_text(text, pb.NetParameter).layer[0])
-    solver = Solver(pb.SolverParameter(net_param=net, lr_policy="fixed", random_seed=1, **SETTINGS), device=device)
-    solver.feed = lambda net: inputs
-    return solver
-
-
-def plain_alexnet(features: int, classes: int) -> nn.Sequential:
-    """The same net as one writes it with torch's own modules; ``features`` values go into the first linear one."""
-
-    def relu() -> nn.Module:
-        return nn.ReLU(inplace=True)
-
-    def norm_and_pool() -> tuple[nn.Module, ...]:
-        return nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0), nn.MaxPool2d(3, 2, ceil_mode=True)
-
-    return nn.Sequential(
-        *(nn.Conv2d(3, 96, 11, stride=4), relu(), *norm_and_pool()),
-        *(nn.Conv2d(96, 256, 5, padding=2, groups=2), relu(), *norm_and_pool()),
-        *(nn.Conv2d(256, 384, 3, padding=1), relu()),
-        *(nn.Conv2d(384, 384, 3, padding=1, groups=2), relu()),
-        *(nn.Conv2d(384, 256, 3, padding=1, groups=2), relu(), nn.MaxPool2d(3, 2, ceil_mode=True), nn.Flatten()),
-        *(nn.Linear(features, 4096), relu(), nn.Dropout()),
-        *(nn.Linear(4096, 4096), relu(), nn.Dropout()),
-        nn.Linear(4096, classes),
-    )
-
-
-def translate(solver: Solver, device: torch.device) -> nn.Sequential:
-    """The plain translation of ``solver``'s net, with copies of its weights."""
-    net = solver.net
-    plain = plain_alexnet(math.prod(net.blob_shapes["pool5"][1:]), net.blob_shapes["fc8"][1]).to(device)
-    with torch.no_grad():
-        for ours, theirs in zip(net.params, plain.parameters(), strict=True):
-            theirs.copy_(ours.blob)
-    return plain
-
-
-def disagreement(solver: Solver, plain: nn.Module, inputs: Mapping[str, Tensor]) -> float:
-    """How far apart the scores of the two are without dropout, over the largest of them."""
-    with torch.no_grad():
-        ours = solver.net.eval().run(inputs)[0]["fc8"]
-        theirs = plain.eval()(inputs["data"])
-    solver.net.train()
-    plain.train()
-    return float((ours - theirs).abs().max() / theirs.abs().max())
-
 
 def medians(steps: list[Callable[[], None]], repeats: int, device: torch.device) -> list[float]:
     """The median seconds of each of ``steps``, which take turns."""
@@ -212,24 +153,13 @@ def medians(steps: list[Callable[[], None]], repeats: int, device: torch.device)
 
 def time_alexnet(device: torch.device, batch: int, size: int, repeats: int) -> float:
     """Print the milliseconds of a training step of both nets; plain over caffe_port."""
-    generator = torch.Generator().manual_seed(1)
-    images = 100 * torch.randn(batch, 3, size, size, generator=generator)
-    labels = torch.randint(2, (batch,), generator=generator)
-    inputs = {"data": images.to(device), "label": labels.float().to(device)}
-    classes = labels.to(device)
+    inputs = {name: value.to(device) for name, value in random_inputs(batch, size).items()}
     solver = caffe_alexnet(device, inputs)
-    plain = translate(solver, device)
+    plain = translate(solver.net, device)
     apart = disagreement(solver, plain, inputs)
     if not apart < 1e-3:
         raise SystemExit(f"The two nets differ by {apart:g} of their largest score: nothing to time.")
-    optimizer = torch.optim.SGD(plain.parameters(), SETTINGS["base_lr"], 0.9, weight_decay=SETTINGS["weight_decay"])
-
-    def plain_step() -> None:
-        optimizer.zero_grad()
-        F.cross_entropy(plain(inputs["data"]), classes).backward()
-        optimizer.step()
-
-    theirs, ours = medians([plain_step, lambda: solver.step(1)], repeats, device)
+    theirs, ours = medians([plain_step(plain, inputs), lambda: solver.step(1)], repeats, device)
     search = "on" if torch.backends.cudnn.benchmark else "off"
     print(
         f"AlexNet training step, batch {batch} of 3 x {size} x {size}, cudnn.benchmark {search}: "

@@ -11,6 +11,7 @@ from caffe_port.cli.options import log_to_stderr
 @click.command(
     "compute-image-mean",
     cls=GflagsCommand,
+    short_help="Compute the mean image of a database.",
     epilog="Example: caffe-port compute-image-mean train_lmdb mean.binaryproto",
 )
 @click.argument("database", metavar="INPUT_DB")

@@ -11,6 +11,7 @@ from caffe_port.cli.options import log_to_stderr
 @click.command(
     "convert-imageset",
     cls=GflagsCommand,
+    short_help="Make a database of the images in a list.",
     epilog="Example: caffe-port convert-imageset --resize_height=256 --resize_width=256 --shuffle images/ train.txt "
     "train_lmdb",
 )

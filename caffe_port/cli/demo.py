@@ -10,7 +10,9 @@ import click
 from caffe_port.cli.options import log_to_stderr
 
 
-@click.command(epilog="Example: caffe-port demo --out my-demo")
+@click.command(
+    short_help="Train, fine-tune, test and plot a small net.", epilog="Example: caffe-port demo --out my-demo"
+)
 @click.option(
     "--out",
     "folder",

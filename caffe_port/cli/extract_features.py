@@ -10,6 +10,7 @@ from caffe_port.errors import CaffeError
 
 @click.command(
     "extract-features",
+    short_help="Store blobs of a net in databases.",
     epilog="Example: caffe-port extract-features lenet.caffemodel train_val.prototxt ip1,label ip1_lmdb,label_lmdb 100 "
     "lmdb GPU 0",
 )

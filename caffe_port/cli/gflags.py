@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
+
+from caffe_port.errors import CaffeWarning
+
+#: What Caffe's program takes with any of its commands, whether or not the command looks at it.
+CAFFE_FLAGS = (
+    "gpu", "solver", "model", "phase", "level", "stage", "snapshot", "weights", "iterations", "sigint_effect",
+    "sighup_effect",
+)  # fmt: skip
 
 _TRUE = {"1", "t", "true", "y", "yes"}
 _FALSE = {"0", "f", "false", "n", "no"}
@@ -26,6 +36,24 @@ class GflagsCommand(click.Command):
         on = {spelling for option in booleans for spelling in option.opts}
         values = {spelling for option in options if not option.is_flag for spelling in option.opts}
         return super().parse_args(ctx, normalise(args, values, on, off))
+
+
+class CaffeCommand(GflagsCommand):
+    """A command of Caffe's own program: all of :data:`CAFFE_FLAGS` may be given; those without effect are warned of."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        used = {param.name for param in self.params}
+        self.params += [
+            click.Option([f"--{name}"], hidden=True, expose_value=False, callback=_warn_unused)
+            for name in CAFFE_FLAGS
+            if name not in used
+        ]
+
+
+def _warn_unused(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        warnings.warn(f"--{param.name} has no effect on '{ctx.command.name}', as in Caffe.", CaffeWarning, stacklevel=2)
 
 
 def normalise(

@@ -9,10 +9,24 @@ import warnings
 import click
 
 from caffe_port.errors import CaffeError
+from caffe_port.memory import keep_freed_memory
 from caffe_port.version import __version__
 
 #: Each is a function of a module of this package, both called like it but with underscores, loaded when it is used.
-COMMANDS = ("train", "test", "convert-imageset", "compute-image-mean", "extract-features", "upgrade", "demo")
+COMMANDS = (
+    "train",
+    "test",
+    "time",
+    "device_query",
+    "convert-imageset",
+    "compute-image-mean",
+    "extract-features",
+    "surgery",
+    "upgrade",
+    "parse-log",
+    "plot-log",
+    "demo",
+)
 
 
 class LazyGroup(click.Group):
@@ -23,10 +37,10 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The command called ``name``."""
-        if name not in COMMANDS:
-            return None
+        """The command called ``name``; underscores, as in the names of Caffe's own tools, are as good as dashes."""
         module = name.replace("-", "_")
+        if module not in (command.replace("-", "_") for command in COMMANDS):
+            return None
         return getattr(importlib.import_module(f"caffe_port.cli.{module}"), module)
 
 
@@ -43,6 +57,7 @@ def main() -> None:
     """Entry point: every foreseeable failure is one line on standard error and exit status 1."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: click.echo(f"caffe-port: warning: {message}", err=True)
+        keep_freed_memory()
         try:
             group(prog_name="caffe-port")
         except CaffeError as error:
@@ -62,7 +77,11 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _fail(message: str) -> None:
-    """End with ``message`` on one line; names from damaged files may hold line ends and terminal codes."""
+    show_error(message)
+    sys.exit(1)
+
+
+def show_error(message: str) -> None:
+    """Show ``message`` on one line; names from damaged files may hold line ends and terminal codes."""
     line = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in message)
     click.echo(f"caffe-port: error: {line}", err=True)
-    sys.exit(1)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffe_port.errors import CaffeError, CaffeWarning
 from caffe_port.log import log, log_to
+
+if TYPE_CHECKING:
+    from caffe_port.solver.parallel import Place
 
 gpu_option = click.option(
     "--gpu",
@@ -72,7 +75,7 @@ def choose_device(gpu: str | None, solver_param: Any = None) -> Any:
     """
     import torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = gpu_count()
     if gpu is not None:
         return torch.device("cuda", _gpu_id(gpu, count))
     if solver_param is None or not solver_param.HasField("solver_mode") or solver_param.solver_mode != 1:
@@ -87,15 +90,50 @@ def choose_device(gpu: str | None, solver_param: Any = None) -> Any:
     return torch.device("cuda", solver_param.device_id)
 
 
+def choose_devices(gpu: str | None, procs: int | None, solver_param: Any, place: Place | None) -> list[Any]:
+    """The ``torch.device`` of every process on this machine that is to train: many for ``--gpu 0,1`` and ``--procs 2``.
+
+    :param place: of this process, if it is one of several already (torchrun); what the flags say must fit then.
+    :raises CaffeError: as :func:`choose_device`, or the flags contradict one another or ``place``.
+    """
+    import torch
+
+    if gpu is not None and procs is not None:
+        raise CaffeError("Both --gpu and --procs are given.", remedy="--procs is for training on the CPU.")
+    devices = [torch.device("cpu")] * (procs or 0)
+    if gpu is not None:
+        devices = [torch.device("cuda", index) for index in gpu_ids(gpu, gpu_count())]
+    local = 1 if place is None else place.local_world
+    if not devices:
+        devices = [choose_device(None, solver_param)] * local
+        if devices[0].type == "cuda" and local > 1:
+            devices = [torch.device("cuda", index) for index in gpu_ids(",".join(map(str, range(local))), gpu_count())]
+    if place is not None and len(devices) != local:
+        raise CaffeError(
+            f"--gpu or --procs is for {len(devices)} processes; torchrun started {local} on this machine.",
+            remedy="Leave the flag out, or name as many.",
+        )
+    return devices
+
+
+def gpu_count() -> int:
+    """The number of usable GPUs."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def gpu_ids(gpu: str, count: int) -> list[int]:
     """The GPUs, of ``count``, that ``--gpu`` names.
 
-    :raises CaffeError: it names none, or one that is not there.
+    :raises CaffeError: it names none, one twice, or one that is not there.
     """
     names = [str(index) for index in range(count)]
     chosen = names if gpu == "all" else [part.strip() for part in gpu.split(",")]
     if not chosen or not set(chosen) <= set(names):
         raise CaffeError(f"--gpu {gpu}: {_usable(count)}.", remedy="Leave --gpu out to compute on the CPU.")
+    if len(set(chosen)) < len(chosen):
+        raise CaffeError(f"--gpu {gpu}: a GPU is named twice.", remedy="Name each once.")
     return [int(name) for name in chosen]
 
 

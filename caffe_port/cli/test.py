@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from caffe_port.cli.gflags import GflagsCommand
+from caffe_port.cli.gflags import CaffeCommand
 from caffe_port.cli.options import (
     choose_device,
     gpu_option,
@@ -22,7 +22,7 @@ from caffe_port.cli.options import (
 
 
 @click.command(
-    cls=GflagsCommand,
+    cls=CaffeCommand,
     short_help="Score a net on the batches of its data layers.",
     epilog="Example: caffe-port test --model train_val.prototxt --weights lenet.caffemodel --iterations 100",
 )

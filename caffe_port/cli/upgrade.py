@@ -22,7 +22,11 @@ from caffe_port.proto.files import is_text_file
 _SUFFIXES = {".prototxt": "text", ".txt": "text", ".binaryproto": "binary", ".caffemodel": "binary"}
 
 
-@click.command("upgrade", epilog="Example: caffe-port upgrade old_train_val.prototxt train_val.prototxt")
+@click.command(
+    "upgrade",
+    short_help="Rewrite an old net or solver in the current form.",
+    epilog="Example: caffe-port upgrade old_train_val.prototxt train_val.prototxt",
+)
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
 @click.option(

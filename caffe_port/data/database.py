@@ -27,24 +27,25 @@ def database_kind(path: str | Path) -> str | None:
     return "LEVELDB" if (Path(path) / "CURRENT").is_file() else None
 
 
-def open_database(path: str | Path, backend: str) -> Database:
+def open_database(path: str | Path, backend: str | None = None) -> Database:
     """A reader of the database at ``path``; it closes when nothing refers to it any more.
 
-    :param backend: ``LMDB`` or ``LEVELDB``, as in data_param.
+    :param backend: ``LMDB`` or ``LEVELDB``, as in data_param; None: what the folder holds.
     :raises DataError: there is no such folder, it holds another kind of database, or it cannot be opened.
     """
     if not Path(path).exists():
         raise DataError("The database does not exist.", remedy="Check 'source'; it is a folder.", file=path)
     kind = database_kind(path)
     if kind is None:
-        raise DataError(f"is no {backend} database.", remedy="'source' must name the database's folder.", file=path)
-    if kind != backend:
+        text = f"is no {backend or 'LMDB or LEVELDB'} database."
+        raise DataError(text, remedy="'source' must name the database's folder.", file=path)
+    if backend not in (kind, None):
         raise DataError(
             f"holds {kind} data, but the backend is {backend}.",
-            remedy=f"Set data_param {{ backend: {kind} }}.",
+            remedy=f"Set data_param {{ backend: {kind} }}, of a tool --backend={kind.lower()}.",
             file=path,
         )
-    return BACKENDS[backend][0](path)
+    return BACKENDS[kind][0](path)
 
 
 class DatabaseWriter:

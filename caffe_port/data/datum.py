@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,22 @@ def datum_to_array(datum: Any, colour: bool | None = None, *, name: str = "the D
         raise DataError(text, remedy="The record is corrupt; make the data anew.")
     values = np.frombuffer(data, np.uint8) if data else np.array(datum.float_data, np.float32)
     return values.reshape(shape)
+
+
+def decode_record(
+    key: bytes, value: bytes, colour: bool | None = None, *, file: str | Path
+) -> tuple[np.ndarray, int, str]:
+    """The pixels (:func:`datum_to_array`) and label of a database's record, and what an error calls the record.
+
+    :param file: the database, for the error message.
+    :raises DataError: as :func:`parse_datum` and :func:`datum_to_array`.
+    """
+    name = f"record '{key.decode('utf-8', 'backslashreplace')}'"
+    try:
+        datum = parse_datum(value, name=name)
+        return datum_to_array(datum, colour, name=name), datum.label, name
+    except DataError as error:
+        raise error.at(file=file) from None
 
 
 def array_to_datum(array: np.ndarray, label: int | None = None) -> Any:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe_port.data.database import database_kind, open_database
-from caffe_port.data.datum import datum_to_array, parse_datum
+from caffe_port.data.database import open_database
+from caffe_port.data.datum import decode_record
 from caffe_port.errors import DataError
 from caffe_port.log import log
 
@@ -32,20 +32,12 @@ def compute_image_mean(
     :raises DataError: the database cannot be read, is empty or of another kind; an image cannot be decoded, or is of
         another size.
     """
-    kind = database_kind(database)
-    if backend and kind and kind != backend:
-        remedy = f"Set the backend to {kind.lower()}, or leave it out."
-        raise DataError(f"holds {kind} data, but the backend is {backend}.", remedy=remedy, file=database)
-    source = open_database(database, backend or kind or "LMDB")
+    source = open_database(database, backend)
     count = len(source)
     total: np.ndarray | None = None
     log.info("Starting Iteration")
     for number, (key, value) in enumerate(itertools.islice(source.records(), count), 1):
-        name = f"record '{key.decode('utf-8', 'backslashreplace')}'"
-        try:
-            image = datum_to_array(parse_datum(value, name=name), name=name)
-        except DataError as error:
-            raise error.at(file=database) from None
+        image, _, name = decode_record(key, value, file=database)
         if total is None:
             total = np.zeros(image.shape, np.float32)
         if image.size != total.size:

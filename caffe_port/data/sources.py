@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from caffe_port import rng
-from caffe_port.data.datum import datum_to_array, parse_datum
+from caffe_port.data.datum import decode_record
 from caffe_port.data.images import read_image
 from caffe_port.data.prefetch import BatchSource, Stream
 from caffe_port.data.records import Database
@@ -88,12 +88,7 @@ class DatumSource(ImageSource):
 
     def decode(self, raw: tuple[bytes, bytes]) -> tuple[np.ndarray, int, str]:
         """Pixels, label and name of one record."""
-        name = f"record '{raw[0].decode('utf-8', 'backslashreplace')}'"
-        try:
-            datum = parse_datum(raw[1], name=name)
-            return datum_to_array(datum, self.transformer.colour, name=name), datum.label, name
-        except DataError as error:
-            raise error.at(file=self.database.path) from None
+        return decode_record(*raw, self.transformer.colour, file=self.database.path)
 
 
 def read_image_list(path: str | Path) -> list[tuple[str, int]]:

@@ -41,6 +41,11 @@ class LayerContext:
     rank: int = 0  #: this process among ``world`` that train side by side (Data and HDF5Data interleave records)
     world: int = 1
 
+    @property
+    def own_seed(self) -> int:
+        """Root of what this process draws for itself (Caffe: random_seed + rank); ``seed`` is common to all."""
+        return self.seed + self.rank
+
 
 class Layer(nn.Module):
     """Base class of all layers. ``name`` is the layer's name in the prototxt, ``layer_param`` its LayerParameter."""
@@ -135,7 +140,7 @@ class Layer(nn.Module):
     def random_generator(self, device: torch.device | str = "cpu") -> torch.Generator:
         """A generator for this forward pass; the next call returns that of the next pass."""
         self.passes += 1
-        return rng.torch_generator(self.context.seed, self.name, "pass", self.passes, device=device)
+        return rng.torch_generator(self.context.own_seed, self.name, "pass", self.passes, device=device)
 
     def error(self, cause: str, remedy: str | None = None) -> LayerError:
         """A LayerError that names this layer."""

@@ -15,6 +15,7 @@ from caffe_port.errors import CaffeError, NetError
 from caffe_port.layers import Layer, LayerContext
 from caffe_port.layers.base import Shape, is_compiling
 from caffe_port.log import log
+from caffe_port.net.debug import DebugInfo
 from caffe_port.net.filter import filter_net, net_state
 from caffe_port.net.graph import GraphBuilder, Node, Param
 from caffe_port.net.splits import insert_splits
@@ -76,6 +77,8 @@ class Net(nn.Module):
             raise error.at(file=self.source) from None
         self.context = context
         self.net_name: str = self.net_param.name
+        #: logs every pass (``debug_info: true``); None: nothing is logged
+        self.debug_info = DebugInfo(self) if self.net_param.debug_info else None
         self.nodes: list[Node] = graph.nodes
         self.params: list[Param] = graph.params
         self.blob_shapes: dict[str, Shape] = graph.blob_shapes
@@ -137,8 +140,11 @@ class Net(nn.Module):
             if node.layer.TYPE != "Input":
                 if traced is not None:
                     _start_trace(node, blobs, traced)
+                seen = [blobs[name] for name in node.bottoms] if self.debug_info else []
                 tops = self.run_layer(node, [blobs[name] for name in node.bottoms])
                 blobs.update(zip(node.tops, tops))
+                if self.debug_info:
+                    self.debug_info.forward(index, seen, tops)
                 if traced is not None:
                     for name, top in zip(node.tops, tops):
                         if top.requires_grad and name not in traced:
@@ -148,6 +154,8 @@ class Net(nn.Module):
                     if weight:
                         term = (top.detach() if diff_set else top).sum() * weight
                         loss = term if loss is None else loss + term
+            elif self.debug_info:
+                self.debug_info.forward(index, [], [blobs[name] for name in node.tops])
             if kept is not None:
                 for name in (*node.bottoms, *node.tops):
                     if self._last_use[name] == index and name not in kept:

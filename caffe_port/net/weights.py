@@ -28,8 +28,8 @@ def load_weights(net: Net, path: str | Path, missing: Missing) -> set[int]:
 
     Everything is checked before anything is copied.
 
-    :raises CaffeError: the file cannot be read; a layer has other blobs than the file; no learnable layer matches; or, with
-        ``missing="error"``, a learnable layer is not in the file.
+    :raises CaffeError: the file cannot be read; a layer has other blobs than the file; no learnable layer matches; or,
+        with ``missing="error"``, a learnable layer is not in the file.
     """
     if missing not in get_args(Missing):
         raise WeightsError(f"missing is {missing!r}.", remedy="Use 'error' or 'log'.")

@@ -7,16 +7,26 @@ number of updates applied so far.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from caffe_port.errors import SolverError
+from caffe_port.errors import CaffeWarning, SolverError
 from caffe_port.log import log
 
 f32 = np.float32
 f64 = np.float64
+
+
+#: Settings that some policies read, and which do.
+SETTINGS = {
+    "gamma": ("step", "exp", "inv", "multistep", "sigmoid"),
+    "power": ("inv", "poly"),
+    "stepsize": ("step", "sigmoid"),
+    "stepvalue": ("multistep",),
+}
 
 
 class LearningRate:
@@ -41,6 +51,9 @@ class LearningRate:
             raise SolverError(f"lr_policy '{policy}' has stepsize {param.stepsize}.", remedy="Set it above 0.")
         if policy not in ("fixed", "poly") and param.gamma < 0:
             raise SolverError(f"lr_policy '{policy}' has gamma {param.gamma:g}.", remedy="Set it to 0 or above.")
+        for name, policies in SETTINGS.items():
+            if policy not in policies and getattr(param, name):
+                warnings.warn(f"'{name}' has no effect under lr_policy '{policy}'.", CaffeWarning, stacklevel=3)
 
     def rate(self, iteration: int) -> float:
         """The rate of this iteration, rounded to single precision."""

@@ -27,14 +27,22 @@ class NetChoice:
     def __str__(self) -> str:
         return f"{self.origin} file: {self.source}" if self.source is not None else self.origin
 
-    def build(self, seed: int) -> Net:
-        """The net itself.
+    def build(self, seed: int, rank: int = 0, world: int = 1) -> Net:
+        """The net itself, for the process ``rank`` of ``world`` that train together.
 
         :raises CaffeError: the net is at fault.
         """
         state = self.state
         try:
-            net = Net(self.net_param, phase=state.phase, level=state.level, stages=state.stage, seed=seed)
+            net = Net(
+                self.net_param,
+                phase=state.phase,
+                level=state.level,
+                stages=state.stage,
+                seed=seed,
+                rank=rank,
+                world=world,
+            )
         except CaffeError as error:
             raise error.at(file=self.source) from None
         net.source = self.source

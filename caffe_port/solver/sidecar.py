@@ -19,12 +19,14 @@ from caffe_port.net import Net
 class Position:
     """Where a training stands at ``iteration``.
 
-    ``passes`` has, for the training net and then for every test net, the number of passes of each layer by name.
+    ``passes`` has, for the training net and then for every test net, the number of passes of each layer by name. They
+    are the same in each of the ``world`` processes that train together.
     """
 
     iteration: int
     seed: int
     passes: list[dict[str, int]]
+    world: int = 1
 
 
 def sidecar_path(state: str | Path) -> Path:
@@ -46,7 +48,8 @@ def read_position(state: str | Path, iteration: int) -> Position | None:
     path = sidecar_path(state)
     try:
         position = Position(**json.loads(path.read_bytes()))
-        numbers = [position.iteration, position.seed, *(n for net in position.passes for n in net.values())]
+        numbers = [position.iteration, position.seed, position.world]
+        numbers += [n for net in position.passes for n in net.values()]
         if not all(type(n) is int and n >= 0 for n in numbers):
             raise ValueError("a number is negative or none")
     except FileNotFoundError:

@@ -48,19 +48,21 @@ def _stem(prefix: str, iteration: int) -> str:
 
 
 def write(solver: Solver) -> tuple[Path, Path]:
-    """Write weights, then state; return their paths."""
+    """Write weights, then state; return their paths. Of several processes that train together the first writes."""
     hdf5 = solver.param.snapshot_format == pb.SolverParameter.HDF5
     stem = _stem(solver.param.snapshot_prefix, solver.iteration)
     suffix, kind = (".h5", "HDF5") if hdf5 else ("", "binary proto")
     weights = Path(f"{stem}.caffemodel{suffix}")
     state = Path(f"{stem}.solverstate{suffix}")
+    if not solver.ranks.first:
+        return weights, state
     log.info("Snapshotting to %s file %s", kind, weights)
     if solver.param.snapshot_diff:
         solver.updater.show_steps()
     solver.net.save(weights, diffs=solver.param.snapshot_diff)
     log.info("Snapshotting solver state to %s file %s", kind, state)
     passes = [passes_of(net) for net in (solver.net, *solver.test_nets)]
-    write_position(state, Position(solver.iteration, solver.seed, passes))
+    write_position(state, Position(solver.iteration, solver.seed, passes, solver.ranks.world))
     history = [h.cpu().numpy() for h in solver.updater.flat_histories()]
     write_state = write_hdf5_solverstate if hdf5 else write_solverstate
     write_state(state, solver.iteration, str(weights), history, solver.learning_rate.current_step)
@@ -96,6 +98,13 @@ def restore(solver: Solver, path: str | Path) -> None:
             f"{path} has no {sidecar_path(path).name}: data and random numbers start anew.", CaffeWarning, stacklevel=3
         )
     else:
+        if position.world != solver.ranks.world:
+            warnings.warn(
+                f"{path} was taken by {position.world} processes, there are {solver.ranks.world} now: "
+                "the data go on at another place.",
+                CaffeWarning,
+                stacklevel=3,
+            )
         solver.seed = position.seed
         for net, passes in zip((solver.net, *solver.test_nets), position.passes):
             set_passes(net, position.seed, passes)

@@ -12,18 +12,21 @@ import torch
 from torch import Tensor
 
 from caffe_port import rng
-from caffe_port.errors import CaffeError, SolverError
+from caffe_port.errors import CaffeError, ParallelError, SolverError
 from caffe_port.log import log
+from caffe_port.memory import keep_freed_memory
 from caffe_port.net import Net
+from caffe_port.net.debug import DebugInfo
 from caffe_port.proto.files import read_solver
 from caffe_port.proto.text import format_text
 from caffe_port.solver import nets, snapshot
 from caffe_port.solver.evaluate import evaluate, share_weights, zero_inputs
 from caffe_port.solver.lr_policy import LearningRate
+from caffe_port.solver.parallel import Ranks
 from caffe_port.solver.report import SmoothedLoss, log_outputs
 from caffe_port.solver.updater import Updater
 
-CONTINUE, STOP, SNAPSHOT = "continue", "stop", "snapshot"
+ACTIONS = CONTINUE, STOP, SNAPSHOT = "continue", "stop", "snapshot"
 
 
 class Solver:
@@ -33,6 +36,7 @@ class Solver:
     :param device: where to compute; None: the CPU.
     :param unknown: ``"warn"`` accepts unknown prototxt fields with a warning.
     :param source: the file that a given message was read from, for error messages.
+    :param ranks: the processes that train together, see :mod:`~caffe_port.solver.parallel`; None: this one alone.
     :raises CaffeError: the solver or one of its nets is at fault.
 
     ``net`` and ``test_nets`` share their weights. ``iteration`` is the number of updates applied so far.
@@ -40,6 +44,9 @@ class Solver:
     :data:`CONTINUE`, :data:`STOP` or :data:`SNAPSHOT`. ``feed`` gives a net's Input layers their tensors (without it
     they are zero, as in Caffe). ``observe`` sees, after each training pass, every blob and every tensor whose ``grad``
     is a diff; ``progress`` sees the iteration and the loss.
+
+    Of several processes the first alone has test nets, writes snapshots, and is asked for the action, just before the
+    update; constructing, restoring, loading and training are done by all of them together.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class Solver:
         device: torch.device | str | None = None,
         unknown: str = "error",
         source: str | Path | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         if isinstance(solver, (str, Path)):
             source, solver = solver, read_solver(solver, unknown=unknown)
@@ -56,23 +64,31 @@ class Solver:
         self.param: Any = solver
         log.info("Initializing solver from parameters: \n%s", format_text(self.param))
         self.device = torch.device(device or "cpu")
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.ranks = ranks or Ranks()
         self.action: Callable[[], str] = lambda: CONTINUE
         self.feed: Callable[[Net], Mapping[str, Tensor]] = zero_inputs
         self.observe: Callable[[dict[str, Tensor], dict[str, Tensor]], None] | None = None
         self.progress: Callable[[int, float], None] = lambda iteration, loss: None
         try:
             self._check()
-            self.seed = self.param.random_seed if self.param.random_seed >= 0 else rng.fresh_seed()
+            seed = self.param.random_seed
+            self.seed = self.ranks.share(seed if seed >= 0 else rng.fresh_seed())
             choice = nets.train_net(self.param, unknown)
             log.info("Creating training net %s %s", "from" if choice.source else "specified in", choice)
-            self.net = choice.build(self.seed).to(self.device)
+            self.net = choice.build(self.seed, self.ranks.rank, self.ranks.world).to(self.device)
             for names in self.param.weights:
-                self.load_weights(names)
+                _finetune(self.net, names)
+            self.ranks.broadcast(self.net.parameters())
             self.test_nets: list[Net] = []
-            for choice in nets.evaluation_nets(self.param, unknown):
-                self._add_test_net(choice)
+            if self.ranks.first:
+                for choice in nets.evaluation_nets(self.param, unknown):
+                    self._add_test_net(choice)
             self.learning_rate = LearningRate(self.param)
             self.updater = Updater(self.param, self.net.params)
+        except ParallelError:
+            raise
         except CaffeError as error:
             raise error.at(file=self.source) from None
         self.iteration = 0
@@ -86,7 +102,7 @@ class Solver:
             raise SolverError(f"average_loss is {self.param.average_loss}.", remedy="It must be 1 or more.")
         if self.param.iter_size < 1:
             raise SolverError(f"iter_size is {self.param.iter_size}.", remedy="It must be 1 or more.")
-        if self.param.snapshot:
+        if self.param.snapshot and self.ranks.first:
             if not self.param.HasField("snapshot_prefix"):
                 raise SolverError("snapshot is given but snapshot_prefix is not.", remedy="Give both or none.")
             snapshot.check_writable(self.param.snapshot_prefix)
@@ -99,6 +115,7 @@ class Solver:
             for names in self.param.weights:
                 _finetune(net, names)
         share_weights(self.net, net)
+        net.debug_info = DebugInfo(net) if self.param.debug_info else None
         self.test_nets.append(net)
 
     # -- weights ------------------------------------------------------------------------------------------------------
@@ -106,6 +123,7 @@ class Solver:
     def load_weights(self, names: str) -> None:
         """Fine-tune: copy the weights of the files in ``names`` (separated by commas) by layer name."""
         _finetune(self.net, names)
+        self.ranks.broadcast(self.net.parameters())
 
     def snapshot(self) -> tuple[Path, Path]:
         """Write ``<prefix>_iter_<n>`` weights and solver state; return the two paths."""
@@ -117,6 +135,7 @@ class Solver:
         :raises CaffeError: it cannot be read, or is of another net or solver type. Nothing is changed then.
         """
         snapshot.restore(self, path)
+        self.ranks.broadcast(self.net.parameters())
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -128,7 +147,7 @@ class Solver:
         if resume is not None:
             log.info("Restoring previous solver status from %s", resume)
             self.restore(resume)
-        if self.param.snapshot_after_train:
+        if self.param.snapshot_after_train and self.ranks.first:
             snapshot.check_writable(self.param.snapshot_prefix)
         start = self.iteration
         self.step(self.param.max_iter - self.iteration)
@@ -156,10 +175,10 @@ class Solver:
             interval = self.param.test_interval
             if interval and self.iteration % interval == 0 and (self.iteration or self.param.test_initialization):
                 self.test_all()
+                self.stopped_early = bool(self.ranks.share(self.stopped_early))
                 if self.stopped_early:
                     return
-            self._iterate(self.iteration - start)
-            request = self.action()
+            request = self._iterate(self.iteration - start)
             every = self.param.snapshot
             if (every and self.iteration % every == 0) or request == SNAPSHOT:
                 self.snapshot()
@@ -167,31 +186,43 @@ class Solver:
                 self.stopped_early = True
                 return
 
-    def _iterate(self, done: int) -> None:
+    def _iterate(self, done: int) -> str:
+        """One iteration, number ``done`` of this run; the action that is due after it."""
+        display = self.ranks.first and bool(self.param.display) and self.iteration % self.param.display == 0
+        self.net.debug_info = DebugInfo(self.net) if display and self.param.debug_info else None
         loss = 0.0
         for _ in range(self.param.iter_size):
             blobs, part = self._forward(backward=True)
             loss += part
         loss /= self.param.iter_size
         self._loss.add(loss, done)
-        display = bool(self.param.display) and self.iteration % self.param.display == 0
         if display:
             self._display(blobs)
         rate = self.learning_rate.rate(self.iteration)
         if display:
             log.info("Iteration %d, lr = %g", self.iteration, rate)
+        agreed = self._average_gradients() if self.ranks.world > 1 else None
         self.updater.apply(rate, self.iteration)
         self.iteration += 1
         self.progress(self.iteration, self._loss.value)
+        return agreed or self.action()
+
+    def _average_gradients(self) -> str:
+        """Let every process have the mean gradients; the action that the first one is asked for travels with them."""
+        request = self.action() if self.ranks.first else CONTINUE
+        weights = [param.blob for param in self.net.params if param.blob.requires_grad]
+        return ACTIONS[self.ranks.average(weights, ACTIONS.index(request))]
 
     def _forward(self, backward: bool = False) -> tuple[dict[str, Tensor], float]:
         """One pass over the training net: its blobs and its loss; gradients are added to the parameters' ``grad``."""
         keep = None if self.observe else self.net.outputs
-        traced: dict[str, Tensor] | None = {} if self.observe else None
+        traced: dict[str, Tensor] | None = {} if self.observe or self.net.debug_info else None
         with torch.set_grad_enabled(backward):
             blobs, loss = self.net.run(self.feed(self.net), keep, traced)
         if backward and loss is not None and loss.requires_grad:
             loss.backward()
+        if backward and self.net.debug_info:
+            self.net.debug_info.backward()
         if self.observe and traced is not None:
             self.observe(blobs, traced)
         return blobs, 0.0 if loss is None else float(loss.detach())

@@ -27,6 +27,7 @@ class Training:
             env=ENVIRONMENT,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def wait_for(self, text):

@@ -11,6 +11,9 @@ from caffe_port.errors import SolverError
 from caffe_port.proto import pb
 from caffe_port.solver.lr_policy import POLICIES, LearningRate
 
+#: one set of settings serves all policies
+pytestmark = pytest.mark.filterwarnings("ignore:.* has no effect under lr_policy")
+
 BASE, GAMMA, POWER = 0.0285, 0.9713, 0.75
 ITERATIONS = 5000
 

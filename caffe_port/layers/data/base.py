@@ -26,6 +26,8 @@ class DataLayer(Layer):
     """
 
     BOTTOMS = (0, 0)
+    #: Whether the processes of a training share out the items; otherwise each serves all, in an order of its own.
+    INTERLEAVED = False
     #: shows the device and type that tops get
     like: Tensor
 
@@ -33,13 +35,18 @@ class DataLayer(Layer):
         super().__init__(layer_param, context)
         self.register_buffer("like", torch.empty(0), persistent=False)
 
+    @property
+    def seed(self) -> int:
+        """Root of this layer's random numbers; of shared items, what every process must agree on."""
+        return self.context.seed if self.INTERLEAVED else self.context.own_seed
+
     def transformer(self) -> Transformer:
         """transform_param at work for this layer.
 
         :raises DataError: it contradicts itself, or its mean cannot be read.
         """
         training = self.context.phase == pb.TRAIN
-        return Transformer(self.layer_param.transform_param, training, seed=self.context.seed, name=self.name)
+        return Transformer(self.layer_param.transform_param, training, seed=self.seed, name=self.name)
 
     def warn(self, cause: str) -> None:
         """Warn, naming this layer."""
@@ -94,13 +101,13 @@ class PrefetchingDataLayer(DataLayer):
             self._source = source
         return self._source
 
-    def stream(self, batch_size: int, interleave: bool = False) -> Stream:
-        """Which items this layer's batches hold; ``interleave`` deals them out to the processes of a training."""
+    def stream(self, batch_size: int) -> Stream:
+        """Which items this layer's batches hold."""
         self.check(batch_size > 0, "Positive batch size required.", "Set batch_size.")
         context = self.context
         # TEST nets run in one process only and read everything
-        rank, world = (context.rank, context.world) if interleave and context.phase == pb.TRAIN else (0, 1)
-        return Stream(batch_size, context.seed, self.name, rank, world)
+        rank, world = (context.rank, context.world) if self.INTERLEAVED and context.phase == pb.TRAIN else (0, 1)
+        return Stream(batch_size, self.seed, self.name, rank, world)
 
     def reshape(self, bottoms: Sequence[Shape]) -> list[Shape]:
         _ = self.source
@@ -122,10 +129,10 @@ class PrefetchingDataLayer(DataLayer):
 
     def reseed(self) -> None:
         """Serve the batches of the new ``context.seed`` from now on."""
-        if self._stream.seed != self.context.seed:
+        if self._stream.seed != self.seed:
             self.close()
             self._source = None
-            self._stream = replace(self._stream, seed=self.context.seed)
+            self._stream = replace(self._stream, seed=self.seed)
 
     def close(self) -> None:
         """Stop the threads. A later forward goes on where this one stopped."""

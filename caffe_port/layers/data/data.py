@@ -27,12 +27,13 @@ class Data(PrefetchingDataLayer):
     """
 
     TOPS = (1, 2)
+    INTERLEAVED = True
 
     def __init__(self, layer_param: Any, context: LayerContext) -> None:
         super().__init__(layer_param, context)
         param = layer_param.data_param
         self.check(bool(param.source), "data_param has no source.", "Name the database's folder.")
-        self._stream = self.stream(param.batch_size, interleave=True)
+        self._stream = self.stream(param.batch_size)
         self.warn_without_effect(param, TRANSFORM_FIELDS, "set it in transform_param.")
         self.warn_without_effect(param, ["force_encoded_color"], "use transform_param { force_color: true }.")
         self.warn_without_effect(param, ["rand_skip"], "the processes of a training share out the records instead.")

@@ -83,7 +83,7 @@ class DummyData(DataLayer):
     def _fill(self, index: int, shape: Shape) -> Tensor:
         """Drawn on the CPU, so that the device does not change the numbers."""
         top = torch.empty(shape, dtype=self.like.dtype)
-        generator = rng.torch_generator(self.context.seed, self.name, "pass", self.passes, index)
+        generator = rng.torch_generator(self.context.own_seed, self.name, "pass", self.passes, index)
         try:
             fill(top, self.fillers[index], generator)
         except LayerError as error:

@@ -24,6 +24,7 @@ class HDF5Data(PrefetchingDataLayer):
     """
 
     TOPS = (1, None)
+    INTERLEAVED = True
     workers = 1  # there is nothing to decode
 
     def __init__(self, layer_param: Any, context: LayerContext) -> None:
@@ -32,7 +33,7 @@ class HDF5Data(PrefetchingDataLayer):
         self.check(not refused, f"{self.TYPE} does not transform data.", "Remove transform_param.")
         param = layer_param.hdf5_data_param
         self.check(bool(param.source), "hdf5_data_param has no source.", "Name the text file that lists HDF5 files.")
-        self._stream = self.stream(param.batch_size, interleave=True)
+        self._stream = self.stream(param.batch_size)
 
     def open_source(self) -> BatchSource:
         param = self.layer_param.hdf5_data_param

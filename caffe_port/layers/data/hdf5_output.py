@@ -34,6 +34,8 @@ class HDF5Output(Layer):
         super().__init__(layer_param, context)
         self.file_name = layer_param.hdf5_output_param.file_name
         self.check(bool(self.file_name), "hdf5_output_param has no file_name.")
+        text = "several processes that train together cannot write one file."
+        self.check(context.world == 1, text, "Use include { phase: TEST }: one process tests.")
         folder = Path(self.file_name).parent
         self.check(folder.is_dir(), f"the folder '{folder}' of file_name does not exist.", "Make it first.")
         self._mode = "w"

@@ -43,7 +43,7 @@ class Convolution(BaseConvolution):
         if axes == 0:
             return F.conv1d(x.unsqueeze(-1), weight.unsqueeze(-1), bias, groups=self.group).squeeze(-1)
         if axes in _NATIVE:
-            return _NATIVE[axes](fast_layout(x), weight, bias, self.stride, self.pad, self.dilation, self.group)
+            return _NATIVE[axes](fast_layout(x, weight), weight, bias, self.stride, self.pad, self.dilation, self.group)
         return self._by_taps(x, weight, bias)
 
     def _by_taps(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

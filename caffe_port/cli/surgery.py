@@ -1,0 +1,62 @@
+"""``caffe-port surgery``: nets made from other nets."""
+
+from __future__ import annotations
+
+import click
+
+from caffe_port.cli.options import unknown, unknown_option
+from caffe_port.errors import NetError
+
+
+@click.group("surgery")
+def surgery() -> None:
+    """Make a net from another net."""
+
+
+@surgery.command(
+    "cut",
+    epilog="Example: caffe-port surgery cut train_val.prototxt fc7 head.prototxt --train-source train_fc7 "
+    "--train-labels train_label --test-source val_fc7 --test-labels val_label",
+)
+@click.argument("net", metavar="NET")
+@click.argument("blob", metavar="BLOB")
+@click.argument("head", metavar="HEAD")
+@click.option("--train-source", metavar="DB", help="Database of BLOB for the TRAIN phase.")
+@click.option("--train-labels", metavar="DB", help="Database of the labels for the TRAIN phase.")
+@click.option("--test-source", metavar="DB", help="Database of BLOB for the TEST phase.")
+@click.option("--test-labels", metavar="DB", help="Database of the labels for the TEST phase.")
+@click.option("--backend", type=click.Choice(["lmdb", "leveldb"]), default="lmdb", show_default=True)
+@click.option("--batch-size", "--batch_size", type=click.IntRange(1), help="[default: that of NET's data layers]")
+@unknown_option
+def cut(
+    net: str,
+    blob: str,
+    head: str,
+    train_source: str | None,
+    train_labels: str | None,
+    test_source: str | None,
+    test_labels: str | None,
+    backend: str,
+    batch_size: int | None,
+    allow_unknown: bool,
+) -> None:
+    """Write HEAD, the layers of NET above BLOB, which read BLOB and the labels from databases.
+
+    "caffe-port extract-features" writes these databases. Where nothing below BLOB is to learn, HEAD trains as NET does,
+    at a fraction of the cost, and takes the weights of the same files.
+    """
+    from caffe_port.net.surgery import FeatureSource, cut_net
+    from caffe_port.proto import write_text
+    from caffe_port.proto.files import read_net
+
+    given = {"TRAIN": (train_source, train_labels), "TEST": (test_source, test_labels)}
+    for phase, (source, labels) in given.items():
+        if labels and not source:
+            raise click.UsageError(f"--{phase.lower()}-labels needs --{phase.lower()}-source.")
+    sources = {phase: FeatureSource(*pair, backend.upper()) for phase, pair in given.items() if pair[0]}
+    try:
+        made = cut_net(read_net(net, unknown=unknown(allow_unknown)), blob, sources, batch_size)
+    except NetError as error:
+        raise error.at(file=net) from None
+    write_text(made, head)
+    click.echo(f"{head}: {len(made.layer)} layers, {blob} and labels read from databases.")
