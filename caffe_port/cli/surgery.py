@@ -7,17 +7,18 @@ import click
 from caffe_port.cli.options import unknown, unknown_option
 from caffe_port.errors import NetError
 
+_EXAMPLE = (
+    "Example: caffe-port surgery cut train_val.prototxt fc7 head.prototxt --train-source train_fc7 "
+    "--train-labels train_label --test-source val_fc7 --test-labels val_label"
+)
 
-@click.group("surgery")
+
+@click.group("surgery", epilog=_EXAMPLE)
 def surgery() -> None:
     """Make a net from another net."""
 
 
-@surgery.command(
-    "cut",
-    epilog="Example: caffe-port surgery cut train_val.prototxt fc7 head.prototxt --train-source train_fc7 "
-    "--train-labels train_label --test-source val_fc7 --test-labels val_label",
-)
+@surgery.command("cut", epilog=_EXAMPLE)
 @click.argument("net", metavar="NET")
 @click.argument("blob", metavar="BLOB")
 @click.argument("head", metavar="HEAD")
@@ -25,8 +26,19 @@ def surgery() -> None:
 @click.option("--train-labels", metavar="DB", help="Database of the labels for the TRAIN phase.")
 @click.option("--test-source", metavar="DB", help="Database of BLOB for the TEST phase.")
 @click.option("--test-labels", metavar="DB", help="Database of the labels for the TEST phase.")
-@click.option("--backend", type=click.Choice(["lmdb", "leveldb"]), default="lmdb", show_default=True)
-@click.option("--batch-size", "--batch_size", type=click.IntRange(1), help="[default: that of NET's data layers]")
+@click.option(
+    "--backend",
+    type=click.Choice(["lmdb", "leveldb"]),
+    default="lmdb",
+    show_default=True,
+    help="What kind of databases they are.",
+)
+@click.option(
+    "--batch-size",
+    "--batch_size",
+    type=click.IntRange(1),
+    help="Records in a batch.  [default: that of NET's data layers]",
+)
 @unknown_option
 def cut(
     net: str,
@@ -53,7 +65,9 @@ def cut(
     for phase, (source, labels) in given.items():
         if labels and not source:
             raise click.UsageError(f"--{phase.lower()}-labels needs --{phase.lower()}-source.")
-    sources = {phase: FeatureSource(*pair, backend.upper()) for phase, pair in given.items() if pair[0]}
+    sources = {
+        phase: FeatureSource(source, labels, backend.upper()) for phase, (source, labels) in given.items() if source
+    }
     try:
         made = cut_net(read_net(net, unknown=unknown(allow_unknown)), blob, sources, batch_size)
     except NetError as error:

@@ -18,6 +18,7 @@ from caffe_port.log import log
 from caffe_port.net.debug import DebugInfo
 from caffe_port.net.filter import filter_net, net_state
 from caffe_port.net.graph import GraphBuilder, Node, Param
+from caffe_port.net.inputs import bind_inputs, check_inputs
 from caffe_port.net.splits import insert_splits
 from caffe_port.net.weights import Missing, load_weights, save_weights
 from caffe_port.proto import pb
@@ -112,7 +113,11 @@ class Net(nn.Module):
         :raises NetError: an input is missing, unknown, no tensor, of another floating type or device than the net, or
             of a shape that a layer refuses.
         """
-        blobs, _ = self.run(self._bind(args, inputs), keep=self.outputs)
+        try:
+            bound = bind_inputs(self.inputs, args, inputs)
+        except NetError as error:
+            raise error.at(file=self.source) from None
+        blobs, _ = self.run(bound, keep=self.outputs)
         return {name: blobs[name] for name in self.outputs}
 
     def run(
@@ -139,17 +144,14 @@ class Net(nn.Module):
         for index, node in enumerate(self.nodes):
             if node.layer.TYPE != "Input":
                 if traced is not None:
-                    _start_trace(node, blobs, traced)
+                    _trace_bottoms(node, blobs, traced)
                 seen = [blobs[name] for name in node.bottoms] if self.debug_info else []
                 tops = self.run_layer(node, [blobs[name] for name in node.bottoms])
                 blobs.update(zip(node.tops, tops))
                 if self.debug_info:
                     self.debug_info.forward(index, seen, tops)
                 if traced is not None:
-                    for name, top in zip(node.tops, tops):
-                        if top.requires_grad and name not in traced:
-                            top.retain_grad()
-                            traced[name] = top
+                    _trace_tops(node, tops, traced)
                 for top, weight, diff_set in zip(tops, node.loss_weights, node.top_diff_set):
                     if weight:
                         term = (top.detach() if diff_set else top).sum() * weight
@@ -184,45 +186,11 @@ class Net(nn.Module):
             self.blob_shapes.update(zip(node.tops, shapes))
         return tops
 
-    def _bind(self, args: tuple[Any, ...], named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        if len(args) == 1 and isinstance(args[0], Mapping):
-            bound = dict(args[0])
-        elif len(args) > len(self.inputs):
-            cause = f"{len(args)} inputs given; the net takes {', '.join(self.inputs) or 'none'}."
-            raise NetError(cause, file=self.source)
-        else:
-            bound = dict(zip(self.inputs, args))
-        for name, value in named.items():
-            if name in bound:
-                raise NetError(f"Input '{name}' is given twice.", file=self.source)
-            bound[name] = value
-        return bound
-
     def _checked(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        missing = [name for name in self.inputs if name not in inputs]
-        unknown = [str(name) for name in inputs if name not in self.inputs]
-        if missing or unknown:
-            cause = f"Missing input: {', '.join(missing)}." if missing else f"Unknown input: {', '.join(unknown)}."
-            raise NetError(cause, file=self.source, remedy=f"The net takes {', '.join(self.inputs) or 'no inputs'}.")
-        like = next(self.parameters(), None)
-        return {name: self._checked_input(name, value, like) for name, value in inputs.items()}
-
-    def _checked_input(self, name: str, value: Tensor, like: Tensor | None) -> Tensor:
-        if not isinstance(value, Tensor):
-            raise NetError(
-                f"Input '{name}' is {type(value).__name__}, not a tensor.",
-                file=self.source,
-                remedy="torch.as_tensor(x) makes one.",
-            )
-        if not value.is_floating_point() and not value.is_complex():
-            value = value.to(torch.float32 if like is None else like.dtype)
-        if like is not None and (value.dtype != like.dtype or value.device != like.device):
-            raise NetError(
-                f"Input '{name}' is {value.dtype} on {value.device}; the net is {like.dtype} on {like.device}.",
-                file=self.source,
-                remedy=f"Give {name}.to({str(like.device)!r}, {like.dtype}), or move the net with net.to(...).",
-            )
-        return value
+        try:
+            return check_inputs(self.inputs, inputs, next(self.parameters(), None))
+        except NetError as error:
+            raise error.at(file=self.source) from None
 
     # -- shapes -------------------------------------------------------------------------------------------------------
 
@@ -295,11 +263,19 @@ def _upgraded(net_param: Any) -> Any:
     return upgrade_net(copy)
 
 
-def _start_trace(node: Node, blobs: dict[str, Tensor], traced: dict[str, Tensor]) -> None:
+def _trace_bottoms(node: Node, blobs: dict[str, Tensor], traced: dict[str, Tensor]) -> None:
     """Make leaves of bottoms that get a diff in Caffe without anything to learn below (force_backward)."""
     for name, flows in zip(node.bottoms, node.bottom_need_backward):
         if flows and node.need_backward and not blobs[name].requires_grad:
             blobs[name] = traced[name] = blobs[name].detach().requires_grad_()
+
+
+def _trace_tops(node: Node, tops: Iterable[Tensor], traced: dict[str, Tensor]) -> None:
+    """Keep the gradients of the first version of every top."""
+    for name, top in zip(node.tops, tops):
+        if top.requires_grad and name not in traced:
+            top.retain_grad()
+            traced[name] = top
 
 
 class _LazyText:

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> bool:
     step that takes them; milliseconds are those of one image."""
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         source = Path(folder, "lmdb")
-        image_database(source, args.images, args.size + args.size // 8)
+        image_database(source, args.images, args.size + 29)
         read = reading(source, args.batch, args.size, args.clock)
         solver = caffe_alexnet(torch.device("cpu"), random_inputs(args.batch, args.size))
         rates: list[float] = []
@@ -62,5 +62,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this benchmark."""
     parser.add_argument("--folder", help="where to put the temporary database (default: the system's)")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--size", type=int, default=227, help="of the crop; images are an eighth larger (default 227)")
+    parser.add_argument("--size", type=int, default=227, help="of the crop; images are 29 larger (default 227)")
     parser.add_argument("--images", type=int, default=512, help="in the database (default 512: 100 MB)")
