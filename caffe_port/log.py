@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 log = logging.getLogger("caffe_port")
@@ -26,10 +28,16 @@ class GlogFormatter(logging.Formatter):
         return f"{head} {threading.get_native_id():5d} {record.filename}:{record.lineno}] {record.getMessage()}"
 
 
-def log_to(stream: TextIO, level: int = logging.INFO) -> logging.Handler:
-    """Send the log to ``stream`` as well, and return the handler (to be given to ``log.removeHandler``)."""
+@contextmanager
+def log_to(stream: TextIO, level: int = logging.INFO) -> Iterator[None]:
+    """Send the log to ``stream`` as well, within the ``with`` block."""
+    former = log.level
     handler = logging.StreamHandler(stream)
     handler.setFormatter(GlogFormatter())
     log.addHandler(handler)
     log.setLevel(level)
-    return handler
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(former)

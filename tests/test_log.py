@@ -20,11 +20,10 @@ LINE = re.compile(r"([IWEF])(\d{4}) (\d\d:\d\d:\d\d\.\d{6}) +(\d+) ([\w.]+):(\d+
 @pytest.fixture
 def stream():
     """What :func:`log_to` writes to; the log is as before afterwards."""
-    level, target = log.level, io.StringIO()
-    handler = log_to(target)
-    yield target
-    log.removeHandler(handler)
-    log.setLevel(level)
+    target, level, handlers = io.StringIO(), log.level, list(log.handlers)
+    with log_to(target):
+        yield target
+    assert (log.level, log.handlers) == (level, handlers)
 
 
 def test_the_pattern_is_real_caffes():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffe_port.errors import CaffeError, CaffeWarning
-from caffe_port.log import log, log_to
+from caffe_port.log import log_to
 
 if TYPE_CHECKING:
     from caffe_port.solver.parallel import Place
@@ -48,14 +48,7 @@ def split_stages(stage: str) -> list[str]:
 
 def log_to_stderr() -> None:
     """Show the log on standard error, as Caffe does, until the command ends."""
-    level = log.level
-    handler = log_to(sys.stderr)
-
-    def restore() -> None:
-        log.removeHandler(handler)
-        log.setLevel(level)
-
-    click.get_current_context().call_on_close(restore)
+    click.get_current_context().with_resource(log_to(sys.stderr))
 
 
 def report_known(weights: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from caffe_port import resources
 from caffe_port.demo.images import OTHER_SHAPES, SHAPES, write_images, write_sheet
 from caffe_port.errors import CaffeError
-from caffe_port.log import log, log_to
+from caffe_port.log import log_to
 from caffe_port.logs import plot_log, read_log
 from caffe_port.net import Net
 from caffe_port.solver import Solver, evaluate
@@ -159,16 +159,12 @@ def _working_directory(folder: Path) -> Iterator[None]:
 
 
 def _train(task: Task, progress: ProgressFactory) -> None:
-    with open(task.log, "w", encoding="utf-8") as file:
-        handler = log_to(file)
-        try:
-            solver = Solver(task.solver)
-            if task.start:
-                solver.load_weights(task.start)
-            with progress(solver.param.max_iter) as solver.progress:
-                solver.solve()
-        finally:
-            log.removeHandler(handler)
+    with open(task.log, "w", encoding="utf-8") as file, log_to(file):
+        solver = Solver(task.solver)
+        if task.start:
+            solver.load_weights(task.start)
+        with progress(solver.param.max_iter) as solver.progress:
+            solver.solve()
 
 
 def _accuracy(task: Task) -> float:

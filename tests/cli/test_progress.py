@@ -45,9 +45,8 @@ class Terminal:
 @pytest.fixture
 def terminal():
     made = Terminal()
-    handler = log_to(made.stream)
-    yield made
-    log.removeHandler(handler)
+    with log_to(made.stream):
+        yield made
     made.stream.close()
     os.close(made.master)
 
@@ -146,12 +145,10 @@ def test_without_a_terminal_the_log_alone(kind, monkeypatch):
     monkeypatch.setenv("TERM", "dumb" if kind == "dumb terminal" else "xterm")
     terminal = Terminal()
     stream = io.StringIO() if kind == "file" else terminal.stream
-    handler = log_to(stream)
-    with Progress(10, stream) as progress:
+    with log_to(stream), Progress(10, stream) as progress:
         progress(5, 1.0)
         log.info("a line")
         progress(10, 1.0)
-    log.removeHandler(handler)
     text = stream.getvalue() if kind == "file" else "\n".join(terminal.screen())
     assert re.fullmatch(r"I\d{4} \S+ +\d+ \S+\] a line\n", text)
     terminal.stream.close()
