@@ -1,7 +1,7 @@
 """From accumulated gradients to new weights (Caffe: sgd_solver.cpp, ApplyUpdate).
 
-In Caffe's order: clip by the global norm, divide by iter_size, add the decay, apply the update rule, subtract.
-Afterwards each parameter's ``grad`` holds the step that was subtracted.
+In Caffe's order: clip by the global norm, then, parameter by parameter, what :meth:`UpdateRule.update` does. That uses
+the gradients up; :meth:`Updater.show_steps` makes them hold the steps that were subtracted, as Caffe's diffs do.
 """
 
 from __future__ import annotations
@@ -50,11 +50,12 @@ class Updater:
                 if local_rate == 0 and self._rests(index):
                     continue
                 weight.grad = torch.zeros_like(weight)
+            self._resting.pop(index, None)
             decay = self.param.weight_decay * (1.0 if param.decay_mult is None else param.decay_mult)
             self.rule.update(weight.data, weight.grad, histories, local_rate, decay, iteration)
 
     def _rests(self, index: int) -> bool:
-        """Whether the histories of a parameter are all zero; looked up once, as a frozen layer may be large."""
+        """Whether the histories of a parameter are all zero; looked up once until it is updated, as it may be large."""
         if index not in self._resting:
             self._resting[index] = not any(bool(history.any()) for history in self.histories[index])
         return self._resting[index]

@@ -161,3 +161,17 @@ def test_unknown_regularization():
 def test_unknown_solver_type():
     with pytest.raises(SolverError, match=r"Unknown solver type: 'sgd'.*Known: .*SGD"):
         Updater(pb.SolverParameter(type="sgd"), [])
+
+
+def test_a_rate_of_zero_between_others():
+    """A parameter without a gradient decays on: with rate 0 its velocity still moves it, once it has one."""
+    (param,) = params()[:1]
+    weight = param.blob.detach().numpy().astype(np.float64)
+    velocity = np.zeros_like(weight)
+    updater = Updater(pb.SolverParameter(type="SGD", momentum=0.5, weight_decay=0.1), [param])
+    for step, rate in enumerate([0.0, 0.2, 0.0, 0.0]):
+        updater.clear()
+        updater.apply(rate, step)
+        velocity = 0.5 * velocity + rate * np.float32(0.1) * weight
+        weight = weight - velocity
+        np.testing.assert_allclose(param.blob.detach().numpy(), weight, rtol=1e-5)

@@ -36,9 +36,8 @@ class SGD(UpdateRule):
         The kernel computes V = momentum * V + grad / scale + d * W; W = W - lr * V. With scale = iter_size / rate,
         d = rate * decay and lr = 1 that is Caffe's rule with the rate inside.
         """
-        fused = (
-            rate and self.param.momentum and self.param.regularization_type == "L2"
-        )  # without momentum it keeps no V
+        # Without momentum the kernel keeps no V, which a snapshot needs.
+        fused = rate and self.param.momentum and self.param.regularization_type == "L2"
         if not fused or not _has_fused_kernel(weight.device.type):
             super().update(weight, grad, histories, rate, decay, iteration)
             return
