@@ -12,6 +12,7 @@ Caffe's own counterpart is ``include/caffe/layer.hpp``. A layer's life:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -24,6 +25,9 @@ from caffe_port.errors import LayerError
 from caffe_port.layers.fillers import fill
 
 Shape = tuple[int, ...]
+
+#: The most values that a blob may have: Caffe counts them in an int.
+INT_MAX = 2**31 - 1
 
 #: Whether torch.compile or torch.export traces what runs, so that no branch may depend on values.
 if hasattr(torch.compiler, "is_compiling"):
@@ -102,6 +106,7 @@ class Layer(nn.Module):
 
         The memory is filled only when :meth:`fill_blob` runs, so that loading weights need not pay for it.
         """
+        self.check_size(tuple(shape))
         self.blob_names.append(name)
         self.blob_shapes.append(tuple(int(n) for n in shape))
         self._fillers.append(filler)
@@ -150,6 +155,17 @@ class Layer(nn.Module):
         """Raise :meth:`error` unless ``condition``."""
         if not condition:
             raise self.error(cause, remedy)
+
+    def check_size(self, shape: Shape) -> None:
+        """Refuse a blob of negative dimensions or of more values than Caffe can count.
+
+        :raises LayerError: as said (Caffe: Blob::Reshape).
+        """
+        if min(shape, default=0) < 0 or math.prod(shape) > INT_MAX:
+            raise self.error(
+                f"A blob of shape {format_shape(shape)} cannot be made.",
+                f"No dimension may be negative, and blob size may not exceed INT_MAX ({INT_MAX}).",
+            )
 
     def axis(self, value: int, shape: Shape, *, end: bool = False) -> int:
         """``value`` as a non-negative axis of ``shape`` (CanonicalAxisIndex); ``end`` also admits its length."""

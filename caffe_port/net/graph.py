@@ -119,6 +119,8 @@ class GraphBuilder:
         bottom_shapes = [self.blob_shapes[name] for name in layer_param.bottom]
         layer.setup(bottom_shapes)
         shapes = layer.reshape(bottom_shapes)
+        for shape in shapes:
+            layer.check_size(shape)
         weights = _loss_weights(layer, layer_param, len(tops))
         node = Node(layer, list(layer_param.bottom), tops, weights, flags, False, bottom_shapes, shapes)
         self.blob_shapes.update(zip(tops, shapes))

@@ -8,6 +8,8 @@ import torch
 
 from caffe_port import Net
 from caffe_port.errors import CaffeError, LayerError, NetError
+from caffe_port.proto import pb
+from caffe_port.proto.text import parse_text
 from tests.net.make import build, conv, executor, inputs, ip, layer, random_inputs
 
 DATA = inputs(data=(4, 5), label=(4,))
@@ -391,3 +393,21 @@ def test_weights_of_equally_seeded_nets_are_equal_and_others_differ():
     same = [build(CHAIN, seed=seed).layer("a").weight.detach().numpy() for seed in (3, 3, 4)]
     np.testing.assert_array_equal(same[0], same[1])
     assert (same[0] != same[2]).any()
+
+
+@pytest.mark.parametrize(
+    ("dims", "outputs", "layer"),
+    [
+        ("dim: 4000000000 dim: 4000000000", 1, "in"),
+        ("dim: 1 dim: 4000000", 4294967295, "ip"),
+        ("dim: 70000 dim: 2", 70000, "ip"),
+    ],
+)
+def test_sizes_beyond_caffes_counting(dims, outputs, layer):
+    """Refused before any memory is asked for, whether the blob is an input, a weight or a top."""
+    text = f"""
+    layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}
+    layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {{ num_output: {outputs} }} }}
+    """
+    with pytest.raises(CaffeError, match=rf"layer '{layer}' .*A blob of shape .* cannot be made"):
+        Net(parse_text(text, pb.NetParameter))
