@@ -45,6 +45,8 @@ class Solver:
     they are zero, as in Caffe). ``observe`` sees, after each training pass, every blob and every tensor whose ``grad``
     is a diff; ``progress`` sees the iteration and the loss.
 
+    On the CPU the process is told to keep the memory that it frees (see :mod:`caffe_port.memory`).
+
     Of several processes the first alone has test nets, writes snapshots, and is asked for the action, just before the
     update; constructing, restoring, loading and training are done by all of them together.
     """
