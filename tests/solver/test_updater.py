@@ -175,3 +175,19 @@ def test_a_rate_of_zero_between_others():
         velocity = 0.5 * velocity + rate * np.float32(0.1) * weight
         weight = weight - velocity
         np.testing.assert_allclose(param.blob.detach().numpy(), weight, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["SGD", "Nesterov", "Adam"])
+def test_a_gradient_of_another_memory_layout(rule):
+    """Convolutions give gradients whose channels lie innermost."""
+    random = np.random.default_rng(0)
+    start, grad = (random.normal(size=(4, 3, 2, 2)) for _ in range(2))
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        param = FakeParam(start)
+        updater = Updater(pb.SolverParameter(type=rule, momentum=0.9, weight_decay=0.01), [param])
+        for _ in range(2):
+            param.blob.grad = torch.tensor(grad, dtype=torch.float32).contiguous(memory_format=layout)
+            updater.apply(0.1, 0)
+        found.append(param.blob.detach().numpy())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)

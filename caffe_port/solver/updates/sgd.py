@@ -36,8 +36,10 @@ class SGD(UpdateRule):
         The kernel computes V = momentum * V + grad / scale + d * W; W = W - lr * V. With scale = iter_size / rate,
         d = rate * decay and lr = 1 that is Caffe's rule with the rate inside.
         """
-        # Without momentum the kernel keeps no V, which a snapshot needs.
+        # Without momentum the kernel keeps no V, which a snapshot needs. It goes through memory as it lies, so that a
+        # gradient in another order of axes (convolutions make such ones) would reach the wrong weights.
         fused = rate and self.param.momentum and self.param.regularization_type == "L2"
+        fused = fused and grad.stride() == weight.stride() == histories[0].stride()
         if not fused or not _has_fused_kernel(weight.device.type):
             super().update(weight, grad, histories, rate, decay, iteration)
             return
