@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from caffe_port.alias import install_as_caffe
 from caffe_port.errors import CaffeError, CaffeWarning
 from caffe_port.version import __version__
 
@@ -25,4 +26,4 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(_ROOMS[name]), name)
 
 
-__all__ = ["CaffeError", "CaffeWarning", "Net", "Solver", "__version__"]
+__all__ = ["CaffeError", "CaffeWarning", "Net", "Solver", "__version__", "install_as_caffe"]

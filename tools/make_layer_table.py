@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from caffe_port.layers import Layer, LayerContext, create_layer, layer_types
+from caffe_port.layers.utility.python import UserLayer
 from caffe_port.proto import pb
 from caffe_port.proto.text import parse_text
 
@@ -47,6 +48,7 @@ EXAMPLES: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {
     "MultinomialLogisticLoss": ("", ((2, 3), (2,))),
     "Parameter": ("parameter_param { shape { dim: 2 } }", ()),
     "Pooling": ("pooling_param { kernel_size: 2 }", (IMAGE,)),
+    "Python": (f"python_param {{ module: '{__name__}' layer: 'Doubling' }}", (IMAGE,)),
     "RNN": (_UNITS, ((2, 3, 4), (2, 3), (3, 4))),
     "Reshape": ("reshape_param { shape { dim: 0 dim: -1 } }", (IMAGE,)),
     "SPP": ("spp_param { pyramid_height: 2 }", (IMAGE,)),
@@ -57,11 +59,26 @@ EXAMPLES: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {
 }
 
 
+class Doubling(UserLayer):
+    """The example of a layer written in Python: twice its bottom."""
+
+    def setup(self, bottom: list, top: list) -> None:
+        """Nothing is to be set up."""
+
+    def reshape(self, bottom: list, top: list) -> None:
+        """The top has the bottom's shape."""
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom: list, top: list) -> None:
+        """Compute the top."""
+        top[0].data[...] = 2 * bottom[0].data
+
+
 def example(kind: str) -> tuple[Layer, tuple[tuple[int, ...], ...]]:
     """A small layer of type ``kind``, set up, and the shapes of its bottoms. Layers that read files have none."""
     text, shapes = EXAMPLES.get(kind, ("", (IMAGE,)))
     param = parse_text(f'name: "example" type: "{kind}" {text}', pb.LayerParameter)
-    param.top.extend(f"top{i}" for i in range(layer_types()[kind].TOPS[0]))
+    param.top.extend(f"top{i}" for i in range(1 if kind == "Python" else layer_types()[kind].TOPS[0]))
     layer = create_layer(param, LayerContext(phase=pb.TEST, seed=1))
     layer.setup(shapes)
     for index in range(len(layer.blob_names)):

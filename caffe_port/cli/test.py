@@ -47,7 +47,7 @@ def test(
     """Score a net: run batches of its data layers and print the mean of every output."""
     from caffe_port.log import log
     from caffe_port.net import Net
-    from caffe_port.solver.evaluate import evaluate, zero_inputs
+    from caffe_port.solver.evaluate import evaluate
     from caffe_port.solver.report import log_means
 
     log_to_stderr()
@@ -70,6 +70,6 @@ def test(
             for value in values:
                 log.info("Batch %d, %s = %g", batch, name, value)
 
-    result = evaluate(net, iterations, zero_inputs, each=each)
+    result = evaluate(net, iterations, each=each)
     log.info("Loss: %g", result.loss)
     log_means(net, result.means)

@@ -16,7 +16,6 @@ from caffe_port.log import log_to
 from caffe_port.logs import plot_log, read_log
 from caffe_port.net import Net
 from caffe_port.solver import Solver, evaluate
-from caffe_port.solver.evaluate import zero_inputs
 
 #: What shows the progress of a training: made for a number of iterations, called after each with its loss.
 ProgressFactory = Callable[[int], AbstractContextManager[Callable[[int, float], None]]]
@@ -169,5 +168,5 @@ def _train(task: Task, progress: ProgressFactory) -> None:
 
 def _accuracy(task: Task) -> float:
     """What ``caffe-port test`` would say of the snapshot."""
-    result = evaluate(Net(task.net, task.weights), task.test_iterations, zero_inputs)
+    result = evaluate(Net(task.net, task.weights), task.test_iterations)
     return float(result.means["accuracy"][0])

@@ -23,6 +23,7 @@ from caffe_port.net.splits import insert_splits
 from caffe_port.net.weights import Missing, load_weights, save_weights
 from caffe_port.proto import pb
 from caffe_port.proto.files import read_net
+from caffe_port.proto.layer_weights import Weights
 from caffe_port.proto.text import format_text
 from caffe_port.proto.upgrade import upgrade_net
 
@@ -36,10 +37,11 @@ class Net(nn.Module):
         prob = net(data=images)["prob"]
 
     :param prototxt: path of a net file (text or binary, any age), or a NetParameter message.
-    :param weights: path of a ``.caffemodel`` or ``.caffemodel.h5``.
+    :param weights: path of a ``.caffemodel`` or ``.caffemodel.h5``, or what ``proto.weights.read_weights`` made of it.
     :param phase: ``"TRAIN"`` or ``"TEST"``; with ``level`` and ``stages`` it selects the layers (include/exclude).
     :param seed: root of all random numbers (fillers, dropout, data augmentation); None: from the operating system.
     :param unknown: ``"warn"`` accepts unknown prototxt fields with a warning.
+    :param dialect: whose Caffe wrote a binary net, where its fields do not tell: "bvlc", "nvidia", "intel" or "ssd".
     :param missing: ``"error"`` refuses a learnable layer that the weights lack; ``"log"`` leaves it as its filler made
         it.
     :raises CaffeError: the file, a layer or the weights are at fault; the message says what and where.
@@ -52,13 +54,14 @@ class Net(nn.Module):
     def __init__(
         self,
         prototxt: str | Path | Any,
-        weights: str | Path | None = None,
+        weights: str | Path | Weights | None = None,
         phase: str | int = "TEST",
         level: int = 0,
         stages: Iterable[str] = (),
         *,
         seed: int | None = None,
         unknown: str = "error",
+        dialect: str | None = None,
         missing: Missing = "error",
         rank: int = 0,
         world: int = 1,
@@ -66,7 +69,7 @@ class Net(nn.Module):
         super().__init__()
         is_file = isinstance(prototxt, (str, Path))
         self.source = str(prototxt) if is_file else None
-        given = read_net(prototxt, unknown=unknown) if is_file else _upgraded(prototxt)
+        given = read_net(prototxt, unknown, dialect) if is_file else _upgraded(prototxt)
         state = net_state(phase, level, stages)
         context = LayerContext(state.phase, rng.fresh_seed() if seed is None else seed, rank, world)
         try:
@@ -89,9 +92,11 @@ class Net(nn.Module):
         for node in self.nodes:
             self._modules[self._module_key(node.name)] = node.layer
         loaded = set() if weights is None else load_weights(self, weights, missing)
-        for param in self.params:  # fillers only where no file gave the values: they cost as much as loading
-            if id(param.blob) not in loaded:
-                param.owner.fill_blob(param.index)
+        fresh = [param for param in self.params if id(param.blob) not in loaded]
+        for param in fresh:  # fillers only where no file gave the values: they cost as much as loading
+            param.owner.fill_blob(param.index)
+        #: names of the learnable layers that started from their fillers
+        self.filled: list[str] = list(dict.fromkeys(param.owner.name for param in fresh))
         self.train(state.phase == 0)
 
     def _module_key(self, name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 
 def load_file_descriptor(path: Path) -> FileDescriptor:
@@ -24,18 +25,19 @@ def load_file_descriptor(path: Path) -> FileDescriptor:
 
 
 def message_classes(file: FileDescriptor) -> dict[str, Any]:
-    """The top-level message classes of ``file`` by name, and its top-level enum values."""
+    """What protoc would put into a module for ``file``: its top-level message classes, enum types and enum values."""
     if hasattr(message_factory, "GetMessageClass"):
         make = message_factory.GetMessageClass
     else:  # protobuf before 4.22
         make = message_factory.MessageFactory(file.pool).GetPrototype
     classes = {name: make(descriptor) for name, descriptor in file.message_types_by_name.items()}
     for enum in file.enum_types_by_name.values():
+        classes[enum.name] = EnumTypeWrapper(enum)
         classes.update({value.name: value.number for value in enum.values})
     return classes
 
 
 FILE = load_file_descriptor(Path(__file__).with_name("caffe.desc"))
 
-#: Every message class and top-level enum value of caffe.proto: ``pb.LayerParameter``, ``pb.TRAIN``.
+#: Every message class, top-level enum and enum value of caffe.proto: ``pb.LayerParameter``, ``pb.Phase``, ``pb.TRAIN``.
 pb = SimpleNamespace(**message_classes(FILE))

@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from numbers import Integral
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from caffe_port import net as core
 from caffe_port.errors import NetError
-from caffe_port.net.filter import PHASES
-from caffe_port.net.weights import Missing
-from caffe_port.pycaffe import mode
-from caffe_port.pycaffe.blob import Blob, LayerView
+from caffe_port.layers.blob_views import BlobView
+from caffe_port.layers.data.memory_data import MemoryData
+from caffe_port.pycaffe import batches
+from caffe_port.pycaffe.construct import construct
+from caffe_port.pycaffe.layer import view
+from caffe_port.pycaffe.nccl import NCCL
 from caffe_port.solver.evaluate import share_weights
+from caffe_port.solver.passes import run_pass
 from caffe_port.solver.report import loss_weights
-
-
-def _by_name(args: tuple[Any, ...]) -> dict[str, Any]:
-    """Net's arguments after the model in either order: the phase first, or the weights as in old scripts."""
-    phase_first = bool(args) and (isinstance(args[0], Integral) or args[0] in PHASES)
-    order = ("phase", "level", "stages", "weights") if phase_first else ("weights", "phase")
-    if len(args) > len(order):
-        raise NetError(f"Net takes a model and then at most {', '.join(order)}; {len(args)} arguments came after it.")
-    return dict(zip(order, args))
 
 
 class Net:
     """pycaffe's Net: every blob's data and diff as writable numpy views, forward and backward from and to any layer.
 
-    ``Net(model, phase)``, ``Net(model, phase, level, stages, weights)`` or the older ``Net(model, weights, phase)``.
+    ``Net(model, phase)``, ``Net(model, phase, level, stages, weights)`` or the older ``Net(model, weights, phase)``. As
+    in Caffe, learnable layers that ``weights`` lack start from their fillers; a CaffeWarning names them.
 
-    :param missing: ``"log"`` lets ``weights`` lack learnable layers of the net, as :meth:`copy_from` always does.
     :raises CaffeError: the model or the weights are at fault.
-
-    Deviates from Caffe: weights that lack a learnable layer are an error, where Caffe leaves the layer to its filler.
     """
 
     def __init__(
@@ -48,29 +41,35 @@ class Net:
         level: int = 0,
         stages: Sequence[str] | None = None,
         weights: str | Path | None = None,
-        missing: Missing = "error",
     ) -> None:
         if isinstance(network_file, core.Net):
             self._net = network_file
         else:
-            options = {"weights": weights, "phase": phase, "level": level, "stages": stages, **_by_name(args)}
-            options["stages"] = options["stages"] or ()
-            if options["phase"] is None:
-                raise NetError(
-                    "No phase is given.", remedy="Write Net(model, caffe.TEST) or Net(model, weights, caffe.TEST)."
-                )
-            self._net = core.Net(network_file, **options, seed=mode.seed(), missing=missing).to(mode.device())
+            self._net = construct(network_file, args, phase, level, stages, weights)
         self._run = core.BlobwiseExecutor(self._net)
-        self.blobs = OrderedDict((name, Blob(blob)) for name, blob in self._run.blobs.items())
-        self.layers = [LayerView(node.layer) for node in self._net.nodes]
+        self.blobs = OrderedDict((name, BlobView(blob)) for name, blob in self._run.blobs.items())
+        self.layers = [view(node.layer) for node in self._net.nodes]
         self._layer_names = [node.name for node in self._net.nodes]
         self.layer_dict = OrderedDict(zip(self._layer_names, self.layers))
-        self.params = OrderedDict((name, view.blobs) for name, view in self.layer_dict.items() if view.blobs)
+        self.params = OrderedDict((name, layer.blobs) for name, layer in self.layer_dict.items() if layer.blobs)
         self.inputs = list(self._net.inputs)
         self.outputs = list(self._net.outputs)
         self.blob_loss_weights = OrderedDict(loss_weights(self._net))
         self.bottom_names = OrderedDict((node.name, list(node.bottoms)) for node in self._net.nodes)
         self.top_names = OrderedDict((node.name, list(node.tops)) for node in self._net.nodes)
+        self._blob_names = list(self.blobs)
+        self._blobs = list(self.blobs.values())
+        self._blob_loss_weights = list(self.blob_loss_weights.values())
+        self._inputs = [self._blob_names.index(name) for name in self.inputs]
+        self._outputs = [self._blob_names.index(name) for name in self.outputs]
+
+    def _bottom_ids(self, index: int) -> list[int]:
+        """Numbers, among the blobs, of the bottoms of layer ``index``."""
+        return [self._blob_names.index(name) for name in self._net.nodes[index].bottoms]
+
+    def _top_ids(self, index: int) -> list[int]:
+        """Likewise of its tops."""
+        return [self._blob_names.index(name) for name in self._net.nodes[index].tops]
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -115,9 +114,27 @@ class Net:
                     "Top diff arguments do not match net outputs.", remedy=f"Give {', '.join(self.outputs)}."
                 )
             for name, value in top_diffs.items():
-                self._assign(self.blobs[name].diff, value, f"Diff of '{name}'")
+                self._assign(self.blobs[name].diff, value, f"Diff '{name}'")
         self._backward(first, last)
         return {name: self.blobs[name].diff for name in wanted}
+
+    def forward_all(self, blobs: Sequence[str] | None = None, **inputs: Any) -> dict[str, np.ndarray]:
+        """:meth:`forward` over any number of items, a batch of the net's size at a time.
+
+        :param inputs: arrays (n, ...) for all of the net's inputs.
+        :return: arrays of n items, by name.
+        """
+        return batches.forward_all(self, blobs, inputs)
+
+    def forward_backward_all(
+        self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **arrays: Any
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """:meth:`forward` and :meth:`backward` over any number of items.
+
+        :param arrays: (n, ...) for all of the net's inputs, and for the diffs of all of its outputs, or none of them.
+        :return: data and diffs of n items, by name.
+        """
+        return batches.forward_backward_all(self, blobs, diffs, arrays)
 
     def _forward(self, first: int, last: int) -> float:
         self._push()
@@ -129,6 +146,50 @@ class Net:
         self._push()
         self._run.backward(first, last)
         self._pull()
+
+    def _pass(self, net: core.Net, backward: bool) -> tuple[Mapping[str, Tensor], float]:
+        """A solver's pass over the whole net, at once, or layer by layer if something is hooked in between."""
+        last = len(self.layers) - 1
+        if any(self._run.hooks.values()):
+            loss = self._run.forward(0, last)
+            if backward:
+                self._run.backward(last, 0)
+            return {name: self._run.blobs[name].value() for name in net.outputs}, loss
+        traced: dict[str, Tensor] = {}
+        inputs = {name: self._run.blobs[name].value() for name in net.inputs}
+        blobs, loss = run_pass(net, inputs, backward=backward, traced=traced if backward else None)
+        data = {name: value for name, value in blobs.items() if name not in inputs}
+        self._run.show(data, {name: tensor.grad for name, tensor in traced.items() if tensor.grad is not None})
+        return blobs, loss
+
+    # -- hooks: functions that are called with the number of a layer, in every pass ------------------------------------
+
+    def before_forward(self, callback: Callable[[int], object]) -> None:
+        """Call ``callback(i)`` before layer i runs forward."""
+        self._hook("before_forward", callback)
+
+    def after_forward(self, callback: Callable[[int], object]) -> None:
+        """Call ``callback(i)`` after layer i ran forward."""
+        self._hook("after_forward", callback)
+
+    def before_backward(self, callback: Callable[[int], object]) -> None:
+        """Call ``callback(i)`` before layer i runs backward, or is passed over."""
+        self._hook("before_backward", callback)
+
+    def after_backward(self, callback: Callable[[int], object] | NCCL) -> None:
+        """Call ``callback(i)`` after layer i ran backward, or was passed over. An NCCL needs no such call."""
+        if not isinstance(callback, NCCL):
+            self._hook("after_backward", callback)
+
+    def _hook(self, kind: str, callback: Callable[[int], object]) -> None:
+        def call(index: int) -> None:
+            self._pull()
+            callback(index)
+            self._push()
+
+        self._run.hooks[kind].append(call)
+
+    # -- names, shapes and arrays -------------------------------------------------------------------------------------
 
     def _wanted(self, always: Sequence[str], asked: Sequence[str] | None) -> set[str]:
         names = [asked] if isinstance(asked, str) else asked or ()
@@ -156,6 +217,23 @@ class Net:
         """Carry the shapes of the input blobs through the net."""
         self._run.reshape()
 
+    def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
+        """Let the MemoryData layer that the net begins with serve ``data`` (n, channels, height, width) and n labels.
+
+        The arrays are read where they are, so later changes show.
+
+        :raises NetError: the net begins with another layer; an array is not float32 in C order, or does not fit.
+        """
+        layer = self._net.nodes[0].layer
+        if not isinstance(layer, MemoryData):
+            cause = f"set_input_arrays is for nets that begin with a MemoryData layer, not with {layer.TYPE}."
+            raise NetError(cause, file=self._net.source)
+        for what, array in (("data", data), ("labels", labels)):
+            if not isinstance(array, np.ndarray) or array.dtype != np.float32 or not array.flags.c_contiguous:
+                remedy = f"Give np.ascontiguousarray({what}, np.float32)."
+                raise NetError(f"The {what} must be a float32 array in C order.", remedy=remedy)
+        layer.set_arrays(torch.from_numpy(data), torch.from_numpy(labels))
+
     # -- weights ------------------------------------------------------------------------------------------------------
 
     def copy_from(self, path: str | Path) -> None:
@@ -169,7 +247,7 @@ class Net:
     def save(self, path: str | Path) -> None:
         """Write a ``.caffemodel``."""
         self._push()
-        self._net.save(path)
+        self._net.save(path, hdf5=False)
 
     def save_hdf5(self, path: str | Path, write_diff: bool = False) -> None:
         """Write a ``.caffemodel.h5``; ``write_diff`` adds the diffs."""
@@ -177,8 +255,8 @@ class Net:
         self._net.save(path, diffs=write_diff, hdf5=True)
 
     def share_with(self, other: Net) -> None:
-        """Use the learnable blobs of ``other``'s layers of the same names."""
-        share_weights(other._net, self._net)
+        """Use the data of the learnable blobs of ``other``'s layers of the same names; diffs stay apart."""
+        share_weights(other._net, self._net, gradients=False)
         self._pull()
 
     def clear_param_diffs(self) -> None:
@@ -190,11 +268,11 @@ class Net:
         self._pull()
 
     def _push(self) -> None:
-        for view in self.layers:
-            for blob in view.blobs:
+        for layer in self.layers:
+            for blob in layer.blobs:
                 blob.push()
 
     def _pull(self) -> None:
-        for view in self.layers:
-            for blob in view.blobs:
+        for layer in self.layers:
+            for blob in layer.blobs:
                 blob.pull()

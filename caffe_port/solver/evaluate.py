@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from caffe_port.errors import NetError
 from caffe_port.layers.base import Layer, format_shape
 from caffe_port.log import log
 from caffe_port.net import Net
+from caffe_port.solver.passes import test_pass
 
 
 @dataclass
@@ -27,13 +27,13 @@ class Evaluation:
 def evaluate(
     net: Net,
     iterations: int,
-    feed: Callable[[Net], Mapping[str, Tensor]],
+    run: Callable[[Net], tuple[Mapping[str, Tensor], float]] = test_pass,
     go_on: Callable[[], bool] = lambda: True,
     each: Callable[[int, float, Mapping[str, np.ndarray]], None] | None = None,
 ) -> Evaluation:
     """Run ``iterations`` batches through ``net``.
 
-    :param feed: gives the tensors of Input layers.
+    :param run: gives the outputs and the loss of one batch.
     :param go_on: asked before every batch; the result is partial once it says no.
     :param each: sees batch number, loss and outputs of every batch.
     """
@@ -42,9 +42,8 @@ def evaluate(
     for index in range(iterations):
         if not go_on():
             break
-        with torch.no_grad():
-            blobs, loss = net.run(feed(net), net.outputs)
-        losses.append(0.0 if loss is None else float(loss))
+        blobs, loss = run(net)
+        losses.append(loss)
         outputs = {name: blobs[name].float().cpu().numpy().ravel().astype(np.float64) for name in net.outputs}
         for name, values in outputs.items():
             if values.shape != sums.setdefault(name, np.zeros_like(values)).shape:
@@ -60,14 +59,10 @@ def evaluate(
     return Evaluation(sum(losses) / count, {name: total / count for name, total in sums.items()})
 
 
-def zero_inputs(net: Net) -> dict[str, Tensor]:
-    """Zeros for every Input layer: what Caffe's blobs hold until somebody writes into them."""
-    return {name: torch.zeros(net.blob_shapes[name], device=net.device) for name in net.inputs}
-
-
-def share_weights(source: Net, target: Net) -> None:
+def share_weights(source: Net, target: Net, *, gradients: bool = True) -> None:
     """Let the layers of ``target`` use the blobs of ``source``'s layers of the same name (ShareTrainedLayersWith).
 
+    :param gradients: whether the two have one gradient as well; in Caffe each net has its own.
     :raises NetError: a layer has other blobs in the two nets.
     """
     layers: dict[str, Layer] = {}
@@ -81,13 +76,16 @@ def share_weights(source: Net, target: Net) -> None:
         ours, theirs = layer.blob_shapes, node.layer.blob_shapes
         if ours != theirs:
             raise NetError(
-                f"Cannot share its weights with the training net: blobs {_shapes(theirs)} there, {_shapes(ours)} here.",
+                f"Cannot share its weights with the other net: blobs {_shapes(theirs)} there, {_shapes(ours)} here.",
                 file=target.source,
                 layer=node.name,
                 layer_type=layer.TYPE,
             )
         for index, blob in enumerate(node.layer.blobs):
-            layer.share_blob(index, blob)
+            if gradients:
+                layer.share_blob(index, blob)
+            else:
+                layer.blobs[index].data = blob.data
 
 
 def _shapes(shapes: list[tuple[int, ...]]) -> str:

@@ -39,7 +39,6 @@ class LearningRate:
 
     def __init__(self, param: Any) -> None:
         self.param = param
-        self.base = f64(param.base_lr)
         self.gamma = f64(param.gamma)
         self.current_step = 0
         policy = param.lr_policy
@@ -59,6 +58,11 @@ class LearningRate:
         """The rate of this iteration, rounded to single precision."""
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
             return float(f32(POLICIES[self.param.lr_policy](self, iteration)))
+
+    @property
+    def base(self) -> f64:
+        """``base_lr``, which programs may change during a training."""
+        return f64(self.param.base_lr)
 
     def _fixed(self, iteration: int) -> f64:
         return self.base

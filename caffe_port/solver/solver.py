@@ -20,9 +20,10 @@ from caffe_port.net.debug import DebugInfo
 from caffe_port.proto.files import read_solver
 from caffe_port.proto.text import format_text
 from caffe_port.solver import nets, snapshot
-from caffe_port.solver.evaluate import evaluate, share_weights, zero_inputs
+from caffe_port.solver.evaluate import evaluate, share_weights
 from caffe_port.solver.lr_policy import LearningRate
 from caffe_port.solver.parallel import Ranks
+from caffe_port.solver.passes import run_pass, zero_inputs
 from caffe_port.solver.report import SmoothedLoss, log_outputs
 from caffe_port.solver.updater import Updater
 
@@ -42,8 +43,9 @@ class Solver:
     ``net`` and ``test_nets`` share their weights. ``iteration`` is the number of updates applied so far.
     ``action`` may be replaced by a function that is asked after every iteration and test batch what to do next:
     :data:`CONTINUE`, :data:`STOP` or :data:`SNAPSHOT`. ``feed`` gives a net's Input layers their tensors (without it
-    they are zero, as in Caffe). ``observe`` sees, after each training pass, every blob and every tensor whose ``grad``
-    is a diff; ``progress`` sees the iteration and the loss.
+    they are zero, as in Caffe), and ``run`` does a pass over a net, backward too if told, and returns its outputs and
+    loss. ``on_start`` and ``on_gradients_ready`` are called before the passes of an iteration and before its update
+    (Solver::Callback); ``progress`` sees the iteration and the loss.
 
     On the CPU the process is told to keep the memory that it frees (see :mod:`caffe_port.memory`).
 
@@ -71,7 +73,9 @@ class Solver:
         self.ranks = ranks or Ranks()
         self.action: Callable[[], str] = lambda: CONTINUE
         self.feed: Callable[[Net], Mapping[str, Tensor]] = zero_inputs
-        self.observe: Callable[[dict[str, Tensor], dict[str, Tensor]], None] | None = None
+        self.run: Callable[[Net, bool], tuple[Mapping[str, Tensor], float]] = self._run
+        self.on_start: list[Callable[[], None]] = []
+        self.on_gradients_ready: list[Callable[[], None]] = []
         self.progress: Callable[[int, float], None] = lambda iteration, loss: None
         try:
             self._check()
@@ -160,7 +164,7 @@ class Solver:
             log.info("Optimization stopped early.")
             return
         if self.param.display and self.iteration % self.param.display == 0:
-            _, loss = self._forward()
+            _, loss = self.run(self.net, False)
             self._loss.add(loss, self.iteration - start)
             log.info("Iteration %d, loss = %g", self.iteration, self._loss.value)
         if self.param.test_interval and self.iteration % self.param.test_interval == 0:
@@ -192,22 +196,35 @@ class Solver:
         """One iteration, number ``done`` of this run; the action that is due after it."""
         display = self.ranks.first and bool(self.param.display) and self.iteration % self.param.display == 0
         self.net.debug_info = DebugInfo(self.net) if display and self.param.debug_info else None
+        for callback in self.on_start:
+            callback()
         loss = 0.0
         for _ in range(self.param.iter_size):
-            blobs, part = self._forward(backward=True)
+            blobs, part = self.run(self.net, True)
             loss += part
         loss /= self.param.iter_size
         self._loss.add(loss, done)
         if display:
             self._display(blobs)
+        agreed = self._average_gradients() if self.ranks.world > 1 else None
+        for callback in self.on_gradients_ready:
+            callback()
+        self.apply_update(display)
+        self.progress(self.iteration, self._loss.value)
+        return agreed or self.action()
+
+    def apply_update(self, display: bool = False) -> None:
+        """Change the weights by the gradients that the parameters have now, and count the iteration.
+
+        (Caffe: SGDSolver::ApplyUpdate.)
+
+        :param display: whether to log the rate.
+        """
         rate = self.learning_rate.rate(self.iteration)
         if display:
             log.info("Iteration %d, lr = %g", self.iteration, rate)
-        agreed = self._average_gradients() if self.ranks.world > 1 else None
         self.updater.apply(rate, self.iteration)
         self.iteration += 1
-        self.progress(self.iteration, self._loss.value)
-        return agreed or self.action()
 
     def _average_gradients(self) -> str:
         """Let every process have the mean gradients; the action that the first one is asked for travels with them."""
@@ -215,19 +232,8 @@ class Solver:
         weights = [param.blob for param in self.net.params if param.blob.requires_grad]
         return ACTIONS[self.ranks.average(weights, ACTIONS.index(request))]
 
-    def _forward(self, backward: bool = False) -> tuple[dict[str, Tensor], float]:
-        """One pass over the training net: its blobs and its loss; gradients are added to the parameters' ``grad``."""
-        keep = None if self.observe else self.net.outputs
-        traced: dict[str, Tensor] | None = {} if self.observe or self.net.debug_info else None
-        with torch.set_grad_enabled(backward):
-            blobs, loss = self.net.run(self.feed(self.net), keep, traced)
-        if backward and loss is not None and loss.requires_grad:
-            loss.backward()
-        if backward and self.net.debug_info:
-            self.net.debug_info.backward()
-        if self.observe and traced is not None:
-            self.observe(blobs, traced)
-        return blobs, 0.0 if loss is None else float(loss.detach())
+    def _run(self, net: Net, backward: bool) -> tuple[Mapping[str, Tensor], float]:
+        return run_pass(net, self.feed(net), backward=backward, keep=net.outputs)
 
     def _display(self, blobs: Mapping[str, Tensor]) -> None:
         last, since = self._last_display
@@ -256,7 +262,7 @@ class Solver:
         """Test net ``index`` over its ``test_iter`` batches and log the means (Caffe: Solver::Test)."""
         log.info("Iteration %d, Testing net (#%d)", self.iteration, index)
         net = self.test_nets[index]
-        result = evaluate(net, self.param.test_iter[index], self.feed, self._go_on)
+        result = evaluate(net, self.param.test_iter[index], lambda net: self.run(net, False), self._go_on)
         if self.stopped_early:
             log.info("Test interrupted.")
             return {}

@@ -17,7 +17,7 @@ from tests.shared import ROOT, tool
 make_layer_table = tool("make_layer_table")
 
 ONE, TWO, ANY, NONE = (1, 1), (2, 2), (1, None), (0, 0)
-#: Every layer type of BVLC Caffe master but Python: V1 name, bottoms and tops (least, most) as Caffe's headers declare
+#: Every layer type of BVLC Caffe master: V1 name, bottoms and tops (least, most) as Caffe's headers declare
 #: them. The recurrent layers' are those over all settings.
 CAFFE = {
     "AbsVal": ("ABSVAL", ONE, ONE),
@@ -62,6 +62,7 @@ CAFFE = {
     "Parameter": (None, NONE, ONE),
     "Pooling": ("POOLING", ONE, (1, 2)),
     "Power": ("POWER", ONE, ONE),
+    "Python": (None, (0, None), (0, None)),
     "RNN": (None, (2, 4), (1, 2)),
     "ReLU": ("RELU", ONE, ONE),
     "Reduction": (None, ONE, ONE),
@@ -94,7 +95,7 @@ def checked():
     return CHECKED
 
 
-def test_the_catalogue_is_bvlc_master_without_python():
+def test_the_catalogue_is_bvlc_masters():
     assert set(layer_types()) == set(CAFFE)
 
 

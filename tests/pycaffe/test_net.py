@@ -99,13 +99,20 @@ def test_level_and_stages_select_layers(tmp_path):
 
 
 def test_weights_that_lack_a_layer(deploy, tmp_path):
-    """Net(..., weights) refuses them, copy_from is for fine-tuning."""
+    """As in the net surgery and the fine-tuning of Caffe's examples."""
     other = tmp_path / "other.prototxt"
     other.write_text(DEPLOY.replace('"ip"', '"renamed"'))
     caffe.Net(str(other), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
-    with pytest.raises(WeightsError, match=r"layer 'ip' \(InnerProduct\)"):
-        caffe.Net(str(deploy), str(tmp_path / "w.caffemodel"), caffe.TEST)
-    caffe.Net(str(deploy), caffe.TEST, weights=str(tmp_path / "w.caffemodel"), missing="log")
+    for arguments in (
+        (str(tmp_path / "w.caffemodel"), caffe.TEST),
+        (caffe.TEST, 0, None, str(tmp_path / "w.caffemodel")),
+    ):
+        with pytest.warns(
+            CaffeWarning, match=r"w\.caffemodel has no weights for ip: they start from their fillers"
+        ) as seen:
+            net = caffe.Net(str(deploy), *arguments)
+        assert net.params["ip"][0].data.any()
+        assert [Path(warning.filename).name for warning in seen] == ["test_net.py"]
     net = caffe.Net(str(deploy), caffe.TEST)
     before = net.params["ip"][0].data.copy()
     net.copy_from(str(tmp_path / "w.caffemodel"))
@@ -442,3 +449,139 @@ def test_a_script_over_a_real_model():
     found = net.forward(**{name: reference[f"input/{name}"] for name in net.inputs})
     for name, value in found.items():
         np.testing.assert_allclose(value, reference[f"blob/{name}"], rtol=1e-4, atol=1e-5)
+
+
+# -- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def test_hooks_surround_every_layer(net):
+    seen = []
+    for kind in ("before_forward", "after_forward", "before_backward", "after_backward"):
+        getattr(net, kind)(lambda i, kind=kind: seen.append((kind, i)))
+    net.forward()
+    expected = [(f"{when}_forward", i) for i in range(5) for when in ("before", "after")]
+    assert seen == expected
+    seen.clear()
+    net.forward(start="conv", end="relu")
+    assert seen == expected[2:6]
+    seen.clear()
+    net.backward(start="ip", end="conv")
+    assert seen == [(f"{when}_backward", i) for i in (3, 2, 1) for when in ("before", "after")]
+
+
+def test_what_a_hook_writes_counts(net):
+    """A hook may change a blob or a weight before the layer reads it."""
+
+    def change(i):
+        if net._layer_names[i] == "ip":
+            net.blobs["conv"].data[...] = 2
+            net.params["ip"][1].data[...] = 5
+
+    net.before_forward(change)
+    net.forward()
+    expected = np.tile(2 * net.params["ip"][0].data.sum(1) + 5, (5, 1))
+    np.testing.assert_allclose(net.blobs["ip"].data, expected, rtol=1e-5)
+
+
+def test_an_exception_in_a_hook_ends_the_pass(net):
+    def fail(i):
+        if i == 3:
+            raise ZeroDivisionError
+
+    net.after_forward(fail)
+    with pytest.raises(ZeroDivisionError):
+        net.forward()
+    assert net.blobs["ip"].data.any()
+    assert not net.blobs["prob"].data.any()
+
+
+# -- any number of items ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 5, 7, 10])
+def test_forward_all(net, count):
+    images = np.random.default_rng(2).standard_normal((count, 2, 3, 4)).astype(np.float32)
+    found = net.forward_all(blobs=["ip"], data=images)
+    assert {name: value.shape for name, value in found.items()} == {"prob": (count, 10), "ip": (count, 10)}
+    for i in range(count):
+        net.blobs["data"].data[...] = images[i]
+        np.testing.assert_allclose(found["prob"][i], net.forward()["prob"][0], rtol=1e-5, atol=1e-7)
+
+
+def test_forward_backward_all(net):
+    generator = np.random.default_rng(3)
+    images, tops = generator.standard_normal((7, 2, 3, 4)), generator.standard_normal((7, 10))
+    data, diffs = net.forward_backward_all(blobs=["conv"], diffs=["conv"], data=images, prob=tops)
+    assert {name: len(value) for name, value in data.items()} == {"prob": 7, "conv": 7}
+    assert {name: len(value) for name, value in diffs.items()} == {"data": 7, "conv": 7}
+    for i in (0, 6):
+        net.blobs["data"].data[...] = images[i]
+        net.forward()
+        net.blobs["prob"].diff[...] = tops[i]
+        np.testing.assert_allclose(diffs["data"][i], net.backward()["data"][0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(net.forward_backward_all(data=images)[0]["prob"], data["prob"])
+
+
+def test_arrays_that_are_no_batches(net):
+    with pytest.raises(NetError, match=r"Arrays are given for nothing\..*takes data"):
+        net.forward_all()
+    with pytest.raises(NetError, match=r"Arrays are given for image\..*takes data"):
+        net.forward_all(image=np.zeros((5, 2, 3, 4)))
+    with pytest.raises(NetError, match="one or more"):
+        net.forward_all(data=np.zeros((0, 2, 3, 4)))
+    with pytest.raises(NetError, match="same number of items"):
+        net.forward_backward_all(data=np.zeros((5, 2, 3, 4)), prob=np.zeros((6, 10)))
+
+
+MEMORY = layer("MemoryData", "memory", "", "x y", "memory_data_param { batch_size: 2 channels: 1 height: 1 width: 3 }")
+
+
+def test_set_input_arrays(tmp_path):
+    (tmp_path / "net.prototxt").write_text(MEMORY + ip("ip", "x", "ip", 1))
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    data, labels = np.arange(12, dtype=np.float32).reshape(4, 1, 1, 3), np.arange(4, dtype=np.float32)
+    net.set_input_arrays(data, labels)
+    seen = []
+    for _ in range(3):
+        net.forward()
+        seen.append(net.blobs["y"].data.ravel().tolist())
+    assert seen == [[0, 1], [2, 3], [0, 1]]
+    np.testing.assert_array_equal(net.blobs["x"].data, data[:2])
+    data += 100  # read where they are
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["x"].data, data[2:])
+    for wrong in (data.astype(np.float64), data[:, :, :, ::-1], data.tolist()):
+        with pytest.raises(NetError, match="float32 array in C order"):
+            net.set_input_arrays(wrong, labels)
+    with pytest.raises(LayerError, match="multiple of the batch size"):
+        net.set_input_arrays(data[:3], labels[:3])
+
+
+def test_set_input_arrays_needs_a_memory_data_layer(net):
+    with pytest.raises(NetError, match="begin with a MemoryData layer, not with Input"):
+        net.set_input_arrays(np.zeros((5, 2, 3, 4), np.float32), np.zeros(5, np.float32))
+
+
+# -- what pycaffe shows of the inside ---------------------------------------------------------------------------------
+
+
+def test_numbers_of_blobs(net):
+    assert list(net._blob_names) == ["data", "conv", "ip", "prob"]
+    assert [list(net._top_ids(i)) for i in range(5)] == [[0], [1], [1], [2], [3]]
+    assert [list(net._bottom_ids(i)) for i in range(5)] == [[], [0], [1], [1], [2]]
+    assert (list(net._inputs), list(net._outputs)) == ([0], [3])
+    assert [blob.shape for blob in net._blobs] == [blob.shape for blob in net.blobs.values()]
+    assert list(net._blob_loss_weights) == [0, 0, 0, 0]
+
+
+def test_share_with_shares_data_but_not_diffs(deploy):
+    one, other = (caffe.Net(str(deploy), caffe.TEST) for _ in range(2))
+    other.params["ip"][0].data[...] = 0
+    other.share_with(one)
+    for name in one.params:
+        for ours, theirs in zip(one.params[name], other.params[name]):
+            np.testing.assert_array_equal(ours.data, theirs.data)
+    one.params["ip"][0].data[...] = 3
+    assert (other.params["ip"][0].data == 3).all()
+    one.params["ip"][0].diff[...] = 4
+    assert not other.params["ip"][0].diff.any()

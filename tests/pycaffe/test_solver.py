@@ -254,3 +254,121 @@ def test_diffs_after_a_step_are_real_caffes_update(case, tmp_path, monkeypatch):
             compared += 1
     assert compared >= 6
     np.testing.assert_allclose(solver.net.blobs["loss"].data, recorded["loss"][0], rtol=1e-4)
+
+
+# -- the classes, callbacks and parts of a step -----------------------------------------------------------------------
+
+CLASSES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_class_for_every_type(name):
+    """A class trains by its own rule, whatever the file says; get_solver goes by the file."""
+    with open("typed.prototxt", "w") as file:
+        file.write(SOLVER.replace("momentum: 0.5", "") + f' type: "{name}"')
+    with open("other.prototxt", "w") as file:
+        file.write(SOLVER.replace("momentum: 0.5", "") + f' type: "{"Adam" if name == "SGD" else "SGD"}"')
+    by_file = caffe.get_solver("typed.prototxt")
+    by_class = getattr(caffe, f"{name}Solver")("other.prototxt")
+    assert type(by_file) is type(by_class)
+    assert isinstance(by_file, caffe.SGDSolver)
+    for solver in (by_file, by_class):
+        feed(solver)
+        solver.step(3)
+    for ours, theirs in zip(params(by_file), params(by_class)):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_unknown_type():
+    with open("typed.prototxt", "w") as file:
+        file.write(SOLVER + ' type: "LBFGS"')
+    with pytest.raises(SolverError, match=r"typed\.prototxt: Unknown solver type: 'LBFGS'.*Known: SGD, Nesterov"):
+        caffe.get_solver("typed.prototxt")
+
+
+def test_callbacks(solver):
+    seen = []
+
+    def ready():
+        seen.append(solver.net.params["ip"][1].diff.copy())
+        solver.net.params["ip"][1].diff[...] = 1  # what a callback writes is what is applied
+
+    solver.add_callback(lambda: seen.append(solver.iter), ready)
+    bias = params(solver)[1]
+    solver.step(1)
+    expected = ((solver.net.blobs["ip"].data - solver.net.blobs["label"].data) / 4).sum(0)
+    assert seen[0] == 0
+    np.testing.assert_allclose(seen[1], expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(params(solver)[1], bias - 0.1, rtol=1e-5)
+    with pytest.raises(SolverError, match="two functions"):
+        solver.add_callback(lambda: None)
+
+
+def test_hooks_run_in_a_step_and_change_nothing(solver):
+    twin, seen = caffe.get_solver("solver.prototxt"), []
+    feed(twin)
+    solver.net.after_forward(lambda i: seen.append(i))
+    solver.net.after_backward(lambda i: seen.append(-i))
+    for one in (solver, twin):
+        one.step(2)
+    layers = range(len(solver.net.layers))
+    assert seen == 2 * [*layers, *(-i for i in reversed(layers))]
+    for ours, theirs in zip(params(solver), params(twin)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    for name in ("ip", "loss"):
+        np.testing.assert_allclose(solver.net.blobs[name].data, twin.net.blobs[name].data, rtol=1e-5)
+
+
+def test_forward_backward_apply_update_is_a_step(solver):
+    """A training loop written out in Python."""
+    twin = caffe.get_solver("solver.prototxt")
+    feed(twin)
+    for iteration in range(3):
+        solver.net.clear_param_diffs()
+        solver.net.forward()
+        solver.net.backward()
+        solver.apply_update()
+        assert solver.iter == iteration + 1
+    twin.step(3)
+    for ours, theirs in zip(params(solver), params(twin)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_param_and_lr():
+    with open("steps.prototxt", "w") as file:
+        file.write(SOLVER.replace('lr_policy: "fixed"', 'lr_policy: "multistep" gamma: 0.5 stepvalue: 1 stepvalue: 1'))
+    solver = caffe.get_solver("steps.prototxt")
+    feed(solver)
+    rates = []
+    for _ in range(4):
+        rates.append([solver.lr, solver.lr])
+        solver.step(1)
+    np.testing.assert_allclose(rates, [[0.1] * 2, [0.05] * 2, [0.025] * 2, [0.025] * 2], rtol=1e-6)
+    assert (solver.param.max_iter, solver.param.display, solver.param.layer_wise_reduce) == (100, 0, True)
+    solver.param.base_lr = 0.4
+    assert solver.lr == pytest.approx(0.1)
+    bias = params(solver)[1]
+    solver.net.params["ip"][1].diff[...] = 0
+    solver.net.clear_param_diffs()
+    history = solver._solver.updater.histories[1][0].numpy().copy()
+    solver.apply_update()
+    np.testing.assert_allclose(params(solver)[1], bias - 0.5 * history, rtol=1e-5, atol=1e-7)
+
+
+def test_share_weights(solver):
+    net = caffe.Net("net.prototxt", caffe.TEST)
+    solver.share_weights(net)
+    solver.step(1)
+    np.testing.assert_array_equal(net.params["ip"][0].data, solver.net.params["ip"][0].data)
+
+
+def test_test_nets_show_the_last_batch():
+    with open("solver.prototxt", "w") as file:
+        file.write(SOLVER.replace("test_initialization: false", ""))
+    solver = caffe.get_solver("solver.prototxt")
+    feed(solver)
+    test = solver.test_nets[0]
+    test.blobs["data"].data[...] = 1
+    solver.step(1)  # tests first
+    assert test.blobs["ip"].data.any()
+    np.testing.assert_allclose(test.blobs["loss"].data, (test.blobs["ip"].data ** 2).sum() / 8, rtol=1e-5)

@@ -44,12 +44,32 @@ def test_step_trains_that_many_iterations():
     np.testing.assert_allclose([loss for _, loss in seen], line_losses(7), rtol=1e-5)
 
 
-def test_observe_sees_blobs_and_diffs():
+def test_run_may_be_replaced_and_callbacks_stand_around_it():
     solver, seen = line_solver(), []
-    solver.observe = lambda blobs, traced: seen.append((blobs["loss"].item(), traced["ip"].grad.clone()))
+    solver.on_start.append(lambda: seen.append("start"))
+    solver.on_gradients_ready.append(lambda: seen.append(solver.net.layer("ip").blobs[0].grad.item()))
+    run = solver.run
+
+    def watched(net, backward):
+        blobs, loss = run(net, backward)
+        seen.append(loss)
+        return blobs, loss
+
+    solver.run = watched
     solver.step(2)
-    np.testing.assert_allclose([loss for loss, _ in seen], line_losses(2), rtol=1e-6)
-    torch.testing.assert_close(seen[0][1], torch.full((2, 1), (0 - 3) / 2))  # (ip - target) / N
+    losses = line_losses(2)
+    np.testing.assert_allclose([seen[1], seen[4]], losses, rtol=1e-6)
+    assert seen[0] == seen[3] == "start"
+    assert seen[2] == pytest.approx(-3)  # d/dw of mean((w x + b - target)^2) / 2 at w = b = 0, x = 1, target = 3
+
+
+def test_apply_update_is_one_update():
+    solver = line_solver()
+    start = solver.net.layer("ip").blobs[0].item()
+    solver.net.layer("ip").blobs[0].grad = torch.full((1, 1), 2.0)
+    solver.apply_update()
+    assert solver.iteration == 1
+    assert solver.net.layer("ip").blobs[0].item() == pytest.approx(start - solver.param.base_lr * 2)
 
 
 def test_solve_ends_at_max_iter_and_goes_on_from_where_it_is():

@@ -1,4 +1,4 @@
-"""What a net shows of itself: its blobs, its learnable blobs and its layers (Caffe: pycaffe.py, _caffe.cpp)."""
+"""Blobs as pycaffe shows them, to scripts and to layers written in Python: numpy views (Caffe: _caffe.cpp)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caffe_port import net as core
 from caffe_port.errors import NetError
-from caffe_port.layers import Layer
+from caffe_port.layers.base import Layer
+from caffe_port.layers.blob import Blob
 
 
-class Blob:
+class BlobView:
     """A blob of a net: ``data`` and ``diff`` are writable numpy views of its memory."""
 
-    def __init__(self, blob: core.Blob) -> None:
+    def __init__(self, blob: Blob) -> None:
         self._blob = blob
 
     @property
@@ -59,7 +59,7 @@ class Blob:
         self._blob.reshape(*shape)
 
 
-class ParamBlob:
+class ParamView:
     """A learnable blob of a layer: views of the parameter and of its gradient.
 
     On a GPU they are views of copies on the CPU, which :meth:`push` and :meth:`pull` keep equal. On the CPU the memory
@@ -119,11 +119,3 @@ class ParamBlob:
         elif which == "diff":
             self._diff = tensor
         return tensor.numpy()
-
-
-class LayerView:
-    """What ``net.layers[i]`` shows of a layer: its ``type`` and its learnable ``blobs``."""
-
-    def __init__(self, layer: Layer) -> None:
-        self.type = layer.TYPE
-        self.blobs = [ParamBlob(layer, index) for index in range(len(layer.blob_names))]
