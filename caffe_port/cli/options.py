@@ -35,6 +35,12 @@ unknown_option = click.option(
     "--allow-unknown", is_flag=True, help="Warn about unknown prototxt fields instead of refusing them."
 )
 
+dialect_option = click.option(
+    "--dialect",
+    type=click.Choice(["bvlc", "nvidia", "intel", "ssd"]),
+    help="Whose Caffe wrote a binary net.  [default: told by its fields]",
+)
+
 
 def unknown(allow: bool) -> str:
     """The library's word for ``--allow-unknown``."""
@@ -63,11 +69,16 @@ def report_known(weights: str) -> None:
 def choose_device(gpu: str | None, solver_param: Any = None) -> Any:
     """The ``torch.device`` for ``--gpu``, or, without it, for the solver's ``solver_mode`` if it sets one.
 
+    A GPU is told to compute in float32, as Caffe does.
+
     :raises CaffeError: a GPU was asked for on the command line and cannot be had. A solver file that asks for one where
         there is none gets a warning and the CPU.
     """
     import torch
 
+    from caffe_port.precision import use_float32
+
+    use_float32()
     count = gpu_count()
     if gpu is not None:
         return torch.device("cuda", _gpu_id(gpu, count))

@@ -44,6 +44,11 @@ EFFECTS = click.Choice(["stop", "snapshot", "none"])
     "unless the solver file sets solver_mode: GPU.",
 )
 @click.option("--procs", type=click.IntRange(1), metavar="N", help="Train on the CPU with N processes together.")
+@click.option(
+    "--tf32",
+    is_flag=True,
+    help="Let a GPU round the factors of convolutions and products to ten bits: faster, but no longer Caffe's numbers.",
+)
 @level_option
 @stage_option
 @click.option(
@@ -64,6 +69,7 @@ def train(
     weights: str | None,
     gpu: str | None,
     procs: int | None,
+    tf32: bool,
     level: int,
     stage: str,
     sigint_effect: str,
@@ -80,6 +86,7 @@ def train(
     """
     from caffe_port.cli.progress import Progress
     from caffe_port.log import log
+    from caffe_port.precision import use_float32
     from caffe_port.solver import Solver
     from caffe_port.solver.parallel import Place
     from caffe_port.solver.signals import SignalActions
@@ -93,6 +100,7 @@ def train(
         param.train_state.level = level
         param.train_state.stage.extend(split_stages(stage))
         ranks = _together(stack, place, choose_devices(gpu, procs, param, place))
+        use_float32(tf32)
         training = Solver(param, device=ranks.device, unknown=unknown(allow_unknown), source=solver, ranks=ranks)
         if snapshot:
             log.info("Resuming from %s", snapshot)

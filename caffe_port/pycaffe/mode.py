@@ -14,6 +14,7 @@ import torch
 from caffe_port.errors import CaffeError, CaffeWarning
 from caffe_port.log import GlogFormatter
 from caffe_port.log import log as logger
+from caffe_port.precision import use_float32
 from caffe_port.solver.parallel import Ranks
 
 _device = 0
@@ -32,6 +33,7 @@ def set_mode_gpu() -> None:
     """Compute on the GPU; where there is none, warn and stay on the CPU, so that old scripts run."""
     global _gpu
     _gpu = torch.cuda.is_available()
+    use_float32()
     if not _gpu:
         warnings.warn("No usable GPU was found: computing on the CPU.", CaffeWarning, stacklevel=2)
 

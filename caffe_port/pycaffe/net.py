@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from caffe_port.pycaffe.construct import construct
 from caffe_port.pycaffe.layer import view
 from caffe_port.pycaffe.nccl import NCCL
 from caffe_port.solver.evaluate import share_weights
-from caffe_port.solver.passes import run_pass
+from caffe_port.solver.passes import Passed, run_pass
 from caffe_port.solver.report import loss_weights
 
 
@@ -147,14 +147,13 @@ class Net:
         self._run.backward(first, last)
         self._pull()
 
-    def _pass(self, net: core.Net, backward: bool) -> tuple[Mapping[str, Tensor], float]:
+    def _pass(self, net: core.Net, backward: bool) -> Passed:
         """A solver's pass over the whole net, at once, or layer by layer if something is hooked in between."""
-        last = len(self.layers) - 1
         if any(self._run.hooks.values()):
-            loss = self._run.forward(0, last)
+            total = self._run.forward()
             if backward:
-                self._run.backward(last, 0)
-            return {name: self._run.blobs[name].value() for name in net.outputs}, loss
+                self._run.backward()
+            return {name: self._run.blobs[name].value() for name in net.outputs}, total
         traced: dict[str, Tensor] = {}
         inputs = {name: self._run.blobs[name].value() for name in net.inputs}
         blobs, loss = run_pass(net, inputs, backward=backward, traced=traced if backward else None)

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from torch import Tensor
 
 from caffe_port.errors import NetError
 from caffe_port.layers.base import Layer, format_shape
 from caffe_port.log import log
 from caffe_port.net import Net
-from caffe_port.solver.passes import test_pass
+from caffe_port.solver.passes import Passed, test_pass
 
 
 @dataclass
@@ -27,7 +26,7 @@ class Evaluation:
 def evaluate(
     net: Net,
     iterations: int,
-    run: Callable[[Net], tuple[Mapping[str, Tensor], float]] = test_pass,
+    run: Callable[[Net], Passed] = test_pass,
     go_on: Callable[[], bool] = lambda: True,
     each: Callable[[int, float, Mapping[str, np.ndarray]], None] | None = None,
 ) -> Evaluation:
@@ -43,7 +42,7 @@ def evaluate(
         if not go_on():
             break
         blobs, loss = run(net)
-        losses.append(loss)
+        losses.append(float(loss))
         outputs = {name: blobs[name].float().cpu().numpy().ravel().astype(np.float64) for name in net.outputs}
         for name, values in outputs.items():
             if values.shape != sums.setdefault(name, np.zeros_like(values)).shape:

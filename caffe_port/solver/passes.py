@@ -9,6 +9,9 @@ from torch import Tensor
 
 from caffe_port.net import Net
 
+#: The outputs of a net by name, and the weighted sum of its losses (a tensor so that nobody need wait for a GPU yet).
+Passed = tuple[Mapping[str, Tensor], Tensor | float]
+
 
 def run_pass(
     net: Net,
@@ -17,12 +20,11 @@ def run_pass(
     backward: bool = False,
     keep: Iterable[str] | None = None,
     traced: dict[str, Tensor] | None = None,
-) -> tuple[dict[str, Tensor], float]:
+) -> Passed:
     """Forward, and backward if told: gradients are added to the parameters' ``grad``.
 
     :param inputs: tensors for the net's Input layers.
     :param keep: names of the blobs wanted (None: all), and ``traced``: as in :meth:`Net.run`.
-    :return: blobs by name, and the weighted sum of the losses.
     """
     if traced is None and backward and net.debug_info:
         traced = {}
@@ -32,7 +34,7 @@ def run_pass(
         loss.backward()
     if backward and net.debug_info:
         net.debug_info.backward()
-    return blobs, 0.0 if loss is None else float(loss.detach())
+    return blobs, 0.0 if loss is None else loss.detach()
 
 
 def zero_inputs(net: Net) -> dict[str, Tensor]:
@@ -40,6 +42,6 @@ def zero_inputs(net: Net) -> dict[str, Tensor]:
     return {name: torch.zeros(net.blob_shapes[name], device=net.device) for name in net.inputs}
 
 
-def test_pass(net: Net) -> tuple[dict[str, Tensor], float]:
+def test_pass(net: Net) -> Passed:
     """The outputs and the loss of one batch of the net's data layers; Input layers hold zeros."""
     return run_pass(net, zero_inputs(net), keep=net.outputs)

@@ -23,7 +23,7 @@ from caffe_port.solver import nets, snapshot
 from caffe_port.solver.evaluate import evaluate, share_weights
 from caffe_port.solver.lr_policy import LearningRate
 from caffe_port.solver.parallel import Ranks
-from caffe_port.solver.passes import run_pass, zero_inputs
+from caffe_port.solver.passes import Passed, run_pass, zero_inputs
 from caffe_port.solver.report import SmoothedLoss, log_outputs
 from caffe_port.solver.updater import Updater
 
@@ -73,7 +73,7 @@ class Solver:
         self.ranks = ranks or Ranks()
         self.action: Callable[[], str] = lambda: CONTINUE
         self.feed: Callable[[Net], Mapping[str, Tensor]] = zero_inputs
-        self.run: Callable[[Net, bool], tuple[Mapping[str, Tensor], float]] = self._run
+        self.run: Callable[[Net, bool], Passed] = self._run
         self.on_start: list[Callable[[], None]] = []
         self.on_gradients_ready: list[Callable[[], None]] = []
         self.progress: Callable[[int, float], None] = lambda iteration, loss: None
@@ -165,7 +165,7 @@ class Solver:
             return
         if self.param.display and self.iteration % self.param.display == 0:
             _, loss = self.run(self.net, False)
-            self._loss.add(loss, self.iteration - start)
+            self._loss.add(float(loss), self.iteration - start)
             log.info("Iteration %d, loss = %g", self.iteration, self._loss.value)
         if self.param.test_interval and self.iteration % self.param.test_interval == 0:
             self.test_all()
@@ -198,20 +198,24 @@ class Solver:
         self.net.debug_info = DebugInfo(self.net) if display and self.param.debug_info else None
         for callback in self.on_start:
             callback()
-        loss = 0.0
+        losses: list[Tensor | float] = []
         for _ in range(self.param.iter_size):
-            blobs, part = self.run(self.net, True)
-            loss += part
-        loss /= self.param.iter_size
-        self._loss.add(loss, done)
+            blobs, loss = self.run(self.net, True)
+            losses.append(loss)
         if display:
+            self._add_losses(losses, done)
             self._display(blobs)
         agreed = self._average_gradients() if self.ranks.world > 1 else None
         for callback in self.on_gradients_ready:
             callback()
         self.apply_update(display)
+        if not display:  # only now, so that a GPU need not wait for the update to be sent
+            self._add_losses(losses, done)
         self.progress(self.iteration, self._loss.value)
         return agreed or self.action()
+
+    def _add_losses(self, losses: list[Tensor | float], done: int) -> None:
+        self._loss.add(sum(map(float, losses)) / len(losses), done)
 
     def apply_update(self, display: bool = False) -> None:
         """Change the weights by the gradients that the parameters have now, and count the iteration.
@@ -232,7 +236,7 @@ class Solver:
         weights = [param.blob for param in self.net.params if param.blob.requires_grad]
         return ACTIONS[self.ranks.average(weights, ACTIONS.index(request))]
 
-    def _run(self, net: Net, backward: bool) -> tuple[Mapping[str, Tensor], float]:
+    def _run(self, net: Net, backward: bool) -> Passed:
         return run_pass(net, self.feed(net), backward=backward, keep=net.outputs)
 
     def _display(self, blobs: Mapping[str, Tensor]) -> None:

@@ -48,7 +48,7 @@ class SGD(UpdateRule):
             [grad],
             list(histories),
             fused=True,
-            grad_scale=torch.tensor(self.param.iter_size / rate, device=weight.device),
+            grad_scale=torch.full((), self.param.iter_size / rate, device=weight.device),  # without waiting for a GPU
             found_inf=None,
             weight_decay=rate * decay,
             momentum=self.param.momentum,
