@@ -14,7 +14,7 @@ from caffe_port.layers import Layer
 from caffe_port.layers.base import format_shape
 from caffe_port.log import log
 from caffe_port.proto import pb
-from caffe_port.proto.layer_weights import LayerWeights
+from caffe_port.proto.layer_weights import LayerWeights, Weights
 from caffe_port.proto.weights import read_weights, write_caffemodel, write_hdf5_weights
 
 if TYPE_CHECKING:
@@ -23,34 +23,37 @@ if TYPE_CHECKING:
 Missing = Literal["error", "log"]
 
 
-def load_weights(net: Net, path: str | Path, missing: Missing) -> set[int]:
-    """Copy the blobs of every layer of ``path`` whose name ``net`` has; return the ids of the parameters written.
+def load_weights(net: Net, weights: str | Path | Weights, missing: Missing) -> set[int]:
+    """Copy the blobs of every layer whose name ``net`` has; return the ids of the parameters written.
 
     Everything is checked before anything is copied.
+
+    :param weights: path of a weights file, or what was read from one.
 
     :raises CaffeError: the file cannot be read; a layer has other blobs than the file; no learnable layer matches; or,
         with ``missing="error"``, a learnable layer is not in the file.
     """
     if missing not in get_args(Missing):
         raise WeightsError(f"missing is {missing!r}.", remedy="Use 'error' or 'log'.")
-    source = read_weights(path)
+    source = weights if isinstance(weights, Weights) else read_weights(weights)
+    path = source.path
     targets: dict[str, Layer] = {}
     for node in net.nodes:
         targets.setdefault(node.name, node.layer)
     shared = {(id(layer), index) for param in net.params for layer, index in param.users[1:]}
     pairs: list[tuple[Layer, LayerWeights]] = []
-    for weights in source:
-        layer = targets.get(weights.name)
+    for given in source:
+        layer = targets.get(given.name)
         if layer is None:
-            log.info("Ignoring source layer %s", weights.name)
+            log.info("Ignoring source layer %s", given.name)
             continue
-        _check_fit(layer, weights, path, shared if source.format == "hdf5" else set())
-        pairs.append((layer, weights))
-    filled = {id(layer.blobs[i]) for layer, weights in pairs for i, b in enumerate(weights.blobs) if b is not None}
+        _check_fit(layer, given, path, shared if source.format == "hdf5" else set())
+        pairs.append((layer, given))
+    filled = {id(layer.blobs[i]) for layer, given in pairs for i, b in enumerate(given.blobs) if b is not None}
     _check_missing(net, filled, path, missing)
     with torch.no_grad():
-        for layer, weights in pairs:
-            for index, array in enumerate(weights.blobs):
+        for layer, given in pairs:
+            for index, array in enumerate(given.blobs):
                 if array is not None:  # .data: as in Caffe a backward pass that follows uses what the blobs hold then
                     layer.blob(index).data.copy_(torch.from_numpy(array).view(layer.blob_shapes[index]))
     return filled

@@ -12,11 +12,11 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from caffe_port.errors import CaffeWarning, FormatError, UnknownFieldError
 from caffe_port.files import atomic_write
-from caffe_port.proto import forks
+from caffe_port.proto.dialect import to_bvlc
 from caffe_port.proto.mapped import open_map, refuse_foreign
 from caffe_port.proto.schema import pb
 from caffe_port.proto.text import format_text, parse_text, top_level_names
-from caffe_port.proto.unknown import Unknown, clean_strings, unknown_fields
+from caffe_port.proto.unknown import clean_strings, unknown_fields
 from caffe_port.proto.upgrade import complete_snapshot_prefix, upgrade_net, upgrade_solver
 
 _NET = "a net (.prototxt, .caffemodel)"
@@ -44,15 +44,18 @@ def is_text_file(path: str | Path) -> bool:
     return is_text(bytes(open_map(path)[:_HEAD]))
 
 
-def read_net(path: str | Path, unknown: str = "error") -> Any:
+def read_net(path: str | Path, unknown: str = "error", dialect: str | None = None, blobs: bool = True) -> Any:
     """The NetParameter in the file at ``path``, text or binary (told by content), upgraded to the current form.
 
     :param unknown: ``"error"``, or ``"warn"``: skip fields that BVLC Caffe does not have, with a CaffeWarning for the
         first of each kind.
+    :param dialect: whose Caffe wrote a binary file: ``"bvlc"``, ``"nvidia"``, ``"intel"``, ``"ssd"``; None: told by its
+        fields. Text has names and needs none.
+    :param blobs: False leaves out the ``blobs`` of layers in a binary file, unread.
     :raises FormatError: the file is absent, unreadable, empty, cut off, something else, or refused by
-        :func:`~caffe_port.proto.text.parse_text` or :func:`~caffe_port.proto.upgrade.upgrade_net`.
+        parse_text, to_bvlc (:mod:`caffe_port.proto.dialect`) or :func:`~caffe_port.proto.upgrade.upgrade_net`.
     """
-    return upgrade_net(_read(path, pb.NetParameter, unknown), path)
+    return upgrade_net(_read(path, pb.NetParameter, unknown, dialect, blobs), path)
 
 
 def read_solver(path: str | Path, unknown: str = "error") -> Any:
@@ -62,7 +65,7 @@ def read_solver(path: str | Path, unknown: str = "error") -> Any:
     return solver
 
 
-def read_message(path: str | Path, unknown: str = "error") -> tuple[str, Any]:
+def read_message(path: str | Path, unknown: str = "error", dialect: str | None = None) -> tuple[str, Any]:
     """The net or solver at ``path`` as it stands, not upgraded: ``("net" or "solver", message)``.
 
     A binary file is a net, for Caffe has no binary solvers; text is what most of its outermost fields belong to.
@@ -71,7 +74,7 @@ def read_message(path: str | Path, unknown: str = "error") -> tuple[str, Any]:
     """
     data, text = _open(path, "a net or a solver")
     if not text:
-        return "net", _read(path, pb.NetParameter, unknown)
+        return "net", _read(path, pb.NetParameter, unknown, dialect)
     names = top_level_names(bytes(data), str(path))
     votes = {
         kind: sum(name in message_class.DESCRIPTOR.fields_by_name for name in names)
@@ -116,13 +119,14 @@ def _open(path: str | Path, wanted: str) -> tuple[memoryview, bool]:
     return data, text
 
 
-def _read(path: str | Path, message_class: Any, unknown: str) -> Any:
+def _read(path: str | Path, message_class: Any, unknown: str, dialect: str | None = None, blobs: bool = True) -> Any:
     wanted = _NET if message_class is pb.NetParameter else _SOLVER
     data, text = _open(path, wanted)
     if text:
         return parse_text(bytes(data), message_class, file=str(path), unknown=unknown)
+    plain = to_bvlc(data, message_class.DESCRIPTOR, path, unknown, dialect, blobs)
     try:
-        message = message_class.FromString(data)
+        message = message_class.FromString(plain)
     except DecodeError as error:
         raise FormatError(
             f"is binary, but not {wanted}: {error}.",
@@ -135,37 +139,20 @@ def _read(path: str | Path, message_class: Any, unknown: str) -> Any:
 
 
 def _judge_unknown(message: Any, path: str | Path, unknown: str) -> None:
-    """Refuse what a binary message holds beyond the schema, or drop it with a warning.
+    """Refuse the numbers in a binary message that no Caffe has, or drop them with a warning.
 
-    :raises UnknownFieldError: unless ``unknown`` is ``"warn"`` or the field cannot change results.
+    :raises UnknownFieldError: unless ``unknown`` is ``"warn"``.
     """
     found = unknown_fields(message)
-    harmless = []
     for field in found:
-        candidates = forks.fields_numbered(field.message, field.number)
-        if candidates and all(forks.is_harmless(field.message, name) for name, _ in candidates):
-            harmless.append(f"{field.message}.{' or '.join(name for name, _ in candidates)}")
-            continue
-        error = _unknown_error(field, candidates, path)
+        remedy = 'Skip it with unknown="warn" (--allow-unknown) if the rest is what you want.'
+        if field.message in ("NetParameter", "SolverParameter"):
+            remedy = f"Is it a .solverstate, a mean file or another program's file? {remedy}"
+        cause = f"unknown field number {field.number} in {field.message}."
+        error = UnknownFieldError(cause, remedy=remedy, file=path, layer=field.layer)
         if unknown != "warn":
             raise error
         error.remedy = "It is skipped throughout."
         warnings.warn(str(error), CaffeWarning, stacklevel=4)
-    if harmless:
-        text = f"{path}: skipped settings of other Caffe forks that do not change results: {', '.join(harmless)}."
-        warnings.warn(text, CaffeWarning, stacklevel=4)
     if found:
         message.DiscardUnknownFields()
-
-
-def _unknown_error(field: Unknown, candidates: list[tuple[str, str]], path: str | Path) -> UnknownFieldError:
-    cause = f"unknown field number {field.number} in {field.message}."
-    remedy = 'Skip it with unknown="warn" (--allow-unknown) if the rest is what you want.'
-    if candidates:
-        meant = " or ".join(f"{name} of {origin}" for name, origin in candidates)
-        cause = f"field number {field.number} in {field.message} is {meant}, which BVLC Caffe does not have."
-        if field.message == "BlobProto":
-            remedy = "Such weights can be loaded into a net as they are."
-    elif field.message in ("NetParameter", "SolverParameter"):
-        remedy = f"Is it a .solverstate, a mean file or another program's file? {remedy}"
-    return UnknownFieldError(cause, remedy=remedy, file=path, layer=field.layer)

@@ -1,14 +1,19 @@
 """What NVIDIA's, Intel's and the SSD fork of Caffe add to the schema, by name and by number.
 
-``forks.tsv`` lists, for the messages and enums that BVLC Caffe has, every field and value that only a fork has, with
-its number there. The forks reused each other's numbers, so text can take their union by name, a binary file cannot.
+``forks.tsv`` lists, for the messages and enums that BVLC Caffe has, every field and value that only a fork has or that
+has another number there, with its wire types ("value" for an enum's value; "varint,length" for a repeated number, which
+may be packed). The forks reused each other's numbers, so text can take their union by name, while a binary file needs
+to be known as one fork's (:mod:`caffe_port.proto.dialect`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+BVLC = "bvlc"
 FORK_NAMES = {"nvidia": "NVIDIA Caffe", "intel": "Intel Caffe", "ssd": "SSD Caffe"}
 
 #: Fork fields that cannot change what a net computes, only how fast, where, in which precision or how talkative a fork
@@ -39,31 +44,53 @@ HARMLESS: dict[str, frozenset[str]] = {
 }
 
 
+class Entry(NamedTuple):
+    """One field of a message, or value of an enum, in forks."""
+
+    number: int
+    name: str
+    wires: tuple[str, ...]
+    forks: frozenset[str]
+
+
 @cache
-def _table() -> dict[str, list[tuple[int, str, tuple[str, ...]]]]:
-    """Message or enum name -> [(number, name, forks)]."""
-    table: dict[str, list[tuple[int, str, tuple[str, ...]]]] = {}
+def _table() -> dict[str, list[Entry]]:
+    """Entries by message or enum."""
+    table: dict[str, list[Entry]] = {}
     for line in Path(__file__).with_name("forks.tsv").read_text(encoding="ascii").splitlines()[1:]:
-        owner, number, name, forks = line.split("\t")
-        table.setdefault(owner, []).append((int(number), name, tuple(forks.split(","))))
+        owner, number, name, wires, forks = line.split("\t")
+        entry = Entry(int(number), name, tuple(wires.split(",")), frozenset(forks.split(",")))
+        table.setdefault(owner, []).append(entry)
     return table
 
 
-def _spell(forks: set[str]) -> str:
-    names = [text for fork, text in FORK_NAMES.items() if fork in forks]
+def spell(forks: Iterable[str]) -> str:
+    """The forks, BVLC Caffe among them, in words: ``NVIDIA Caffe, Intel Caffe and SSD Caffe``."""
+    names = [text for fork, text in {BVLC: "BVLC Caffe", **FORK_NAMES}.items() if fork in forks]
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def forks_with(owner: str, name: str) -> str:
     """The forks in which message or enum ``owner`` has the field or value ``name``, in words; empty: none."""
-    return _spell({fork for _, known, forks in _table().get(owner, []) if known == name for fork in forks})
+    return spell({fork for entry in _table().get(owner, []) if entry.name == name for fork in entry.forks})
 
 
-def fields_numbered(message: str, number: int) -> list[tuple[str, str]]:
-    """The fork fields that may stand behind ``number`` in a binary ``message``: (name, forks in words)."""
-    return [(name, _spell(set(forks))) for known, name, forks in _table().get(message, []) if known == number]
+@cache
+def entries(owner: str, number: int) -> tuple[Entry, ...]:
+    """What forks have under ``number`` in message or enum ``owner``."""
+    return tuple(entry for entry in _table().get(owner, []) if entry.number == number)
+
+
+def numbers(owner: str) -> set[int]:
+    """The numbers under which forks have anything in message or enum ``owner``."""
+    return {entry.number for entry in _table().get(owner, [])}
 
 
 def is_harmless(message: str, name: str) -> bool:
     """Whether the fork field cannot change any result."""
     return name in HARMLESS.get(message, frozenset())
+
+
+def is_hint(enum: str, name: str) -> bool:
+    """Whether the value ``name`` of ``enum`` is a fork's name of an engine, which cannot change any result."""
+    return enum.endswith(".Engine") and bool(forks_with(enum, name))

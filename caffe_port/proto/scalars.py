@@ -172,7 +172,7 @@ class ScalarParser:
     def fork_hint(self, field: Field) -> bool:
         """Note the current enum value as skipped if it is a fork's name of an engine, which cannot change results."""
         owner = field.enum.full_name.removeprefix("caffe.")
-        if not owner.endswith(".Engine") or not forks.forks_with(owner, self.tokens.text):
+        if not forks.is_hint(owner, self.tokens.text):
             return False
         self.ignored[f"{owner.removesuffix('.Engine')}.{field.name}: {self.tokens.text}"] = None
         return True

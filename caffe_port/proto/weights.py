@@ -81,8 +81,8 @@ def write_caffemodel(
 
     The bytes are those of Caffe. C-contiguous float32 arrays are written from where they are.
 
-    :param net_param: NetParameter, filtered, every layer with its phase as Caffe's Net sets it; only ``name`` and
-        ``layer`` are written, blobs in it are replaced.
+    :param net_param: NetParameter, filtered, every layer with its phase as Caffe's Net sets it; blobs in it are
+        replaced. (Caffe's own have a ``name`` and ``layer``, no other fields.)
     :param blobs: layer name -> its blobs; layers without blobs may be absent.
     :param diffs: likewise, written beside the data (``snapshot_diff``).
     :raises WeightsError: a name is not in the net, a blob is None, diffs do not match blobs, the net is in V1 form.
@@ -93,8 +93,9 @@ def write_caffemodel(
 
 
 def _encode_net(net_param: Any, blobs: Blobs, diffs: Blobs) -> Iterator[Parts]:
-    """A NetParameter of name and layers only."""
-    yield [encode_string(1, net_param.name)]
+    """A NetParameter, layer by layer."""
+    own = {field.name: value for field, value in net_param.ListFields() if field.name not in ("name", "layer")}
+    yield [encode_string(1, net_param.name), pb.NetParameter(**own).SerializeToString()]
     for layer in net_param.layer:
         arrays = blobs.get(layer.name, ())
         layer_diffs = diffs.get(layer.name) or [None] * len(arrays)

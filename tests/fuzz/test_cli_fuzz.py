@@ -238,6 +238,6 @@ def test_undamaged_files_work(folder):
     assert (folder / "snap_iter_3.solverstate").is_file()
     assert outcome("train", "--solver", "solver.prototxt", "--snapshot", "snap_iter_3.solverstate") is None
     assert outcome("upgrade", "net.prototxt", "out.prototxt") is None
-    assert isinstance(outcome("upgrade", "gone.prototxt", "out.prototxt"), click.ClickException)
+    assert isinstance(outcome("upgrade", "gone.prototxt", "out.prototxt"), CaffeError)
     assert isinstance(outcome("train", "--solver", "gone.prototxt"), CaffeError)
     assert isinstance(outcome("train"), click.UsageError)

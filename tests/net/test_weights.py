@@ -12,7 +12,7 @@ import torch
 from caffe_port import Net
 from caffe_port.errors import CaffeError, FormatError, WeightsError
 from caffe_port.proto import pb
-from tests.net.make import build, inputs, ip, layer
+from tests.net.make import build, conv, inputs, ip, layer
 
 DATA = inputs(data=(2, 4))
 TEXT = DATA + ip("a", "data", "a", 3) + layer("ReLU", "r", "a", "a") + ip("b", "a", "b", 2)
@@ -298,6 +298,33 @@ def test_what_is_saved_is_what_caffe_saves(tmp_path):
     ]
     np.testing.assert_array_equal(stored.layer[1].blobs[0].data, net.layer("a").weight.detach().flatten())
     assert list(stored.layer[1].blobs[0].shape.dim) == [3, 4]
+
+
+def test_edited_weights_go_back_to_caffe(tmp_path):
+    """Edited in place, and by net surgery: a fully connected layer becomes a convolution, as Caffe's example has it."""
+    image = inputs(data=(1, 2, 3, 3))
+    source = build(image + ip("fc", "data", "fc", 4), seed=7)
+    net = build('name: "surgery"\n' + image + conv("fc-conv", "data", "fc", 4) + layer("ReLU", "r", "fc", "fc"))
+    state = {key.replace("fc", "fc-conv"): value for key, value in source.state_dict().items()}
+    state["fc-conv.weight"] = state["fc-conv.weight"].view(4, 2, 3, 3)
+    net.load_state_dict(state)
+    with torch.no_grad():
+        net.layer("fc-conv").weight[0] *= -2
+        net.layer("fc-conv").bias[:] = torch.tensor([0.0, float("inf"), 1e-45, -0.0])
+    net.save(tmp_path / "w.caffemodel")
+    stored = pb.NetParameter.FromString((tmp_path / "w.caffemodel").read_bytes())
+    assert stored.name == "surgery"
+    assert [(one.name, one.type, one.phase) for one in stored.layer] == [
+        ("data", "Input", pb.TEST),
+        ("fc-conv", "Convolution", pb.TEST),
+        ("r", "ReLU", pb.TEST),
+    ]
+    weight, bias = stored.layer[1].blobs
+    assert ([*weight.shape.dim], [*bias.shape.dim]) == ([4, 2, 3, 3], [4])
+    assert stored.layer[1].convolution_param.num_output == 4
+    before = source.layer("fc").weight.detach().numpy()
+    assert np.array(weight.data, np.float32).tobytes() == np.concatenate([before[:1] * -2, before[1:]]).tobytes()
+    assert np.array(bias.data, np.float32).tobytes() == np.array([0, np.inf, 1e-45, -0.0], np.float32).tobytes()
 
 
 def test_diffs_are_saved_on_request(tmp_path):

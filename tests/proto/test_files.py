@@ -191,7 +191,7 @@ class TestUnknownInBinary:
         with pytest.warns(CaffeWarning, match="do not change results") as caught:
             net = read_net(file(inside_layer(unknown((147, 1), (149, 1), (150, 1)))))
         assert len(caught) == 1
-        assert "LayerParameter.forward_math, LayerParameter.debug or engine" in str(caught[0].message)
+        assert "LayerParameter.forward_math, LayerParameter.debug, LayerParameter.cudnn" in str(caught[0].message)
         assert net == pb.NetParameter(layer=[pb.LayerParameter(name="c")])
 
     def test_nvidias_raw_weights_cannot_be_upgraded(self, file):

@@ -23,26 +23,52 @@ def enums():
     yield from FILE.enum_types_by_name.items()
 
 
+def wires(row, enum_names):
+    """The wire types of a field, as the table's file gives them (protobuf's "Encoding")."""
+    if row["label"] == "enum":
+        return ("value",)
+    integers = {"bool", "int32", "uint32", "int64", "uint64", *enum_names}
+    wire = {"float": "fixed32", "double": "fixed64"}.get(row["type"], "varint" if row["type"] in integers else "length")
+    return (wire, "length") if row["label"] == "repeated" and wire != "length" else (wire,)
+
+
 @needs(TABLE)
-def test_every_row_of_the_table_is_known():
-    """For messages and enums that BVLC has, every fork-only field or value is found by name and by number."""
+def test_the_table_is_what_the_forks_have():
+    """For messages and enums that BVLC has, every field or value that it lacks or has under another number, with its
+    wire types; and nothing else."""
     known_enums = dict(enums())
-    checked = 0
-    with TABLE.open() as file:
-        for row in csv.DictReader(file):
-            owner, name, number = row["message"], row["field"], int(row["number"])
-            if row["label"] == "enum":
-                ours = known_enums.get(owner)
-                if ours is None or name in ours.values_by_name:
-                    continue
-            else:
-                ours = FILE.message_types_by_name.get(owner)
-                if ours is None or (name in ours.fields_by_name and ours.fields_by_name[name].number == number):
-                    continue
-            assert forks.FORK_NAMES[row["fork"]] in forks.forks_with(owner, name)
-            assert any(name == other for other, _ in forks.fields_numbered(owner, number))
-            checked += 1
-    assert checked > 190
+    rows = list(csv.DictReader(TABLE.open()))
+    enum_names = {*known_enums, *(row["message"] for row in rows if row["label"] == "enum")}
+    expected = set()
+    for row in rows:
+        owner, name, number = row["message"], row["field"], int(row["number"])
+        if row["label"] == "enum":
+            ours = known_enums.get(owner)
+            there = None if ours is None else ours.values_by_name.get(name)
+        else:
+            ours = FILE.message_types_by_name.get(owner)
+            there = None if ours is None else ours.fields_by_name.get(name)
+        if ours is None or (there is not None and there.number == number):
+            continue
+        expected.add((owner, number, name, wires(row, enum_names), row["fork"]))
+        assert forks.FORK_NAMES[row["fork"]] in forks.forks_with(owner, name)
+    owners = {owner for owner, *_ in expected}
+    found = {
+        (owner, number, entry.name, entry.wires, fork)
+        for owner in {*owners, *known_enums, *FILE.message_types_by_name}
+        for number in forks.numbers(owner)
+        for entry in forks.entries(owner, number)
+        for fork in entry.forks
+    }
+    assert found == expected
+    assert len(expected) > 200
+
+
+def test_what_forks_renumbered_are_messages_and_enum_values():
+    """:mod:`caffe_port.proto.dialect` renumbers nothing else."""
+    for owner, message in FILE.message_types_by_name.items():
+        moved = [e for n in forks.numbers(owner) for e in forks.entries(owner, n) if e.name in message.fields_by_name]
+        assert all(entry.wires == ("length",) for entry in moved)
 
 
 def test_harmless_fields_are_fork_fields():
