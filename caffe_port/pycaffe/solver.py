@@ -56,11 +56,7 @@ class Solver:
     @property
     def lr(self) -> float:
         """The learning rate of the next update."""
-        policy = self._solver.learning_rate
-        step = policy.current_step
-        rate = policy.rate(self.iter)
-        policy.current_step = step  # under multistep to ask is to advance
-        return rate
+        return self._solver.learning_rate.peek(self.iter)
 
     def step(self, iterations: int) -> None:
         """Train for that many iterations, with the tests, display and snapshots that fall due."""

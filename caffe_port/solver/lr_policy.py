@@ -59,6 +59,14 @@ class LearningRate:
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
             return float(f32(POLICIES[self.param.lr_policy](self, iteration)))
 
+    def peek(self, iteration: int) -> float:
+        """The rate that :meth:`rate` is about to give, without any effect (under multistep to ask is to advance)."""
+        step = self.current_step
+        try:
+            return self.rate(iteration)
+        finally:
+            self.current_step = step
+
     @property
     def base(self) -> f64:
         """``base_lr``, which programs may change during a training."""
