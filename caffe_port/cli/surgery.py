@@ -11,6 +11,10 @@ _EXAMPLE = (
     "Example: caffe-port surgery cut train_val.prototxt fc7 head.prototxt --train-source train_fc7 "
     "--train-labels train_label --test-source val_fc7 --test-labels val_label"
 )
+_CONVOLUTIONAL = (
+    "Example: caffe-port surgery fc-to-conv deploy.prototxt alexnet.caffemodel full_conv.prototxt full_conv.caffemodel "
+    "--input-size 451 451"
+)
 
 
 @click.group("surgery", epilog=_EXAMPLE)
@@ -18,7 +22,7 @@ def surgery() -> None:
     """Make a net from another net."""
 
 
-@surgery.command("cut", epilog=_EXAMPLE)
+@surgery.command("cut", short_help="The layers above a blob, fed from databases.", epilog=_EXAMPLE)
 @click.argument("net", metavar="NET")
 @click.argument("blob", metavar="BLOB")
 @click.argument("head", metavar="HEAD")
@@ -74,3 +78,46 @@ def cut(
         raise error.at(file=net) from None
     write_text(made, head)
     click.echo(f"{head}: {len(made.layer)} layers, {blob} and labels read from databases.")
+
+
+@surgery.command("fc-to-conv", short_help="A net for images of any size.", epilog=_CONVOLUTIONAL)
+@click.argument("net", metavar="NET")
+@click.argument("weights", metavar="WEIGHTS")
+@click.argument("out_net", metavar="OUT_NET")
+@click.argument("out_weights", metavar="OUT_WEIGHTS")
+@click.option(
+    "--suffix",
+    default="-conv",
+    show_default=True,
+    help="What is added to the names of the layers that change, so that the old weights are not taken for the new.",
+)
+@click.option(
+    "--input-size",
+    "--input_size",
+    type=(click.IntRange(1), click.IntRange(1)),
+    metavar="H W",
+    help="Size of the images that OUT_NET takes.  [default: that of NET]",
+)
+@unknown_option
+def fc_to_conv(
+    net: str,
+    weights: str,
+    out_net: str,
+    out_weights: str,
+    suffix: str,
+    input_size: tuple[int, int] | None,
+    allow_unknown: bool,
+) -> None:
+    """Write NET (TEST phase) with convolutions in place of its InnerProduct layers, and its WEIGHTS in their shapes.
+
+    On larger images OUT_NET gives a map, as if NET were slid over the image. Weights are written as .caffemodel, or as
+    HDF5 if OUT_WEIGHTS ends in .h5.
+    """
+    from caffe_port.net.convolutional import fc_to_conv as converted
+    from caffe_port.proto import write_text
+
+    net_param, made = converted(net, weights, suffix, input_size, unknown=unknown(allow_unknown))
+    made.save(out_weights)
+    write_text(net_param, out_net)
+    outputs = ", ".join(f"{name} {'x'.join(map(str, made.blob_shapes[name])) or 'scalar'}" for name in made.outputs)
+    click.echo(f"{out_net}: gives {outputs}. Its weights are in {out_weights}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import click
 
 from caffe_port.cli.gflags import CaffeCommand
@@ -51,6 +53,7 @@ def time(
 
     Inputs without data are zero. Training is faster than the sum of its layers here, for it runs the net as a whole.
     """
+    from caffe_port.errors import CaffeWarning
     from caffe_port.log import log
     from caffe_port.net import Net
     from caffe_port.net.timing import time_net
@@ -61,6 +64,8 @@ def time(
     net = Net(model, None, phase, level, split_stages(stage), unknown=unknown(allow_unknown))
     for name in weights.split(",") if weights else ():
         net.load(name.strip())
+    if not any(node.need_backward for node in net.nodes):
+        warnings.warn("The net has no loss, so its backward pass does nothing.", CaffeWarning, stacklevel=2)
     timing = time_net(net.to(device), iterations)
     log.info("Average time per layer: ")
     for layer in timing.layers:

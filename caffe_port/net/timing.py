@@ -39,7 +39,8 @@ def time_net(net: Net, iterations: int) -> Timing:
 
     Input layers hold zeros, data layers serve their batches. On a GPU its work is awaited before the clock is read.
 
-    Deviates from Caffe: layers that need no backward are not asked for it (their time is next to 0 in both).
+    Deviates from Caffe: layers that need no backward are not asked for it, so that a net without a loss has none; Caffe
+    asks them all, which computes gradients of their weights from whatever the diffs hold.
     """
     run = BlobwiseExecutor(net)
     clock = _Clock(net.device)

@@ -74,6 +74,12 @@ def test_initial_loss_and_weights(here, tmp_path):
     assert "Initial loss: 10" in lines
 
 
+def test_a_net_without_a_loss_has_no_backward_pass(here):
+    expected = "caffe-port: warning: The net has no loss, so its backward pass does nothing.\n"
+    assert expected in here("--model", "net.prototxt", "--iterations", 1, "--phase", "TEST").stderr
+    assert expected not in here("--model", "net.prototxt", "--iterations", 1).stderr
+
+
 def test_flags_of_caffe_without_effect_are_accepted(here):
     result = here("-model=net.prototxt", "-iterations=1", "-solver=s.prototxt", "--sighup_effect", "none")
     assert result.returncode == 0
