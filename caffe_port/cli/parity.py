@@ -160,7 +160,7 @@ def _show(report: Report) -> None:
                 "" if row.kind == "blob" else row.kind,
                 row.name,
                 _shape(row),
-                ", ".join(row.layers),
+                _layers(row),
                 f"{row.total.relative:.2g}" if row.total else "",
                 f"{row.own.relative:.2g}" if row.own else "",
                 _worst(row),
@@ -234,6 +234,12 @@ def _show_training(report: TrainingReport) -> None:
 def _shape(row: Row) -> str:
     difference = row.own or row.total
     return "" if difference is None else "x".join(map(str, difference.shape))
+
+
+def _layers(row: Row) -> str:
+    """The layers that made it; of many the first and the last."""
+    names = row.layers
+    return ", ".join(names) if len(names) <= 4 else f"{names[0]} to {names[-1]} ({len(names)})"
 
 
 def _worst(row: Row) -> str:

@@ -16,6 +16,8 @@ from caffe_port.parity.difference import like
 from caffe_port.parity.record import Record, param_key
 from caffe_port.parity.walk import put_params
 from caffe_port.proto.files import read_net
+from caffe_port.proto.layer_weights import Weights
+from caffe_port.proto.weights import read_weights
 
 
 def build_net(
@@ -30,7 +32,8 @@ def build_net(
 ) -> tuple[Net, dict[str, torch.Tensor]]:
     """The net of ``prototxt`` with the inputs' shapes and the learnable blobs of the record.
 
-    :param weights: values of the learnable blobs; those of the record come in their place.
+    :param weights: values of the learnable blobs; those of the record come in their place. Blobs that do not fit the
+        net are taken into the record, where they count as a divergence.
     :return: the net, and by ``<layer>/<i>`` what ``weights`` had in place of the record's blobs, and blobs to which the
         record's do not fit.
     :raises CaffeError: a file is at fault, the record lacks an input, or neither has the values of a learnable layer.
@@ -42,7 +45,7 @@ def build_net(
         net = Net(filtered, None, phase, level, stages).to(device)
     except CaffeError as error:
         raise error.at(file=prototxt) from None
-    filled = load_weights(net, weights, "log") if weights is not None else set()
+    filled = _load(net, weights, record) if weights is not None else set()
     before = put_params(net, record)
     given = {param_key(key) for key in record.params}
     for node in net.nodes:
@@ -64,6 +67,22 @@ def build_net(
         if id(blobs[key]) in filled or like(record.params[key], value.shape).shape != value.shape
     }
     return net, replaced
+
+
+def _load(net: Net, path: str | Path, record: Record) -> set[int]:
+    """Load what fits; a wrong setting further down is the usual reason why a layer's blobs do not."""
+    source = read_weights(path)
+    shapes = {node.name: node.layer.blob_shapes for node in reversed(net.nodes)}
+    fitting = []
+    for layer in source:
+        wanted = shapes.get(layer.name, [])
+        if len(wanted) == len(layer.blobs) and not all(layer.fits(i, shape) for i, shape in enumerate(wanted)):
+            record.params.update({f"{layer.name}/{i}": b for i, b in enumerate(layer.blobs) if b is not None})
+        else:
+            fitting.append(layer)
+    if len(fitting) < len(source) and not any(shapes.get(layer.name) and layer.blobs for layer in fitting):
+        return set()  # none fits, but they are this net's
+    return load_weights(net, Weights(fitting, source.path, source.format), "log")
 
 
 def _shared_with(net: Net, name: str, given: set[tuple[str, int]]) -> bool:

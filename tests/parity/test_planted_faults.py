@@ -253,3 +253,23 @@ def test_no_false_alarm_in_real_models(folder):
 
 def result_inputs(folder):
     return [key for key in np.load(folder / "reference.npz").files if key.startswith("input/")]
+
+
+@needs(MODELS)
+@pytest.mark.parametrize(
+    ("old", "new", "layer", "what"),
+    [
+        ("stride: 2", "stride: 2 round_mode: FLOOR", "pool1", "round_mode: CEIL"),
+        ("kernel_size: 5", "kernel_size: 3", "conv1", None),
+        ("num_output: 64", "num_output: 32", "conv3", None),
+    ],
+)
+def test_weights_that_do_not_fit_are_no_obstacle(old, new, layer, what, tmp_path):
+    """A wrong setting shows in a layer above it first: its weights have another shape."""
+    folder = MODELS / "cifar10_full_v1"
+    (tmp_path / "net.prototxt").write_text((folder / "net.prototxt").read_text().replace(old, new))
+    record = Record.read(folder / "reference.npz")
+    report = compare(tmp_path / "net.prototxt", folder / "weights.caffemodel", record)
+    assert report.finding.layers[0].name == layer
+    if what:
+        assert report.finding.explanations[0].what == what
