@@ -1,20 +1,19 @@
 """Recognise published weights files by their SHA-1.
 
-What is known of them stands in ``data_manifests/*.json``, in the ``files`` of kind ``weights``.
+What is known of them stands in ``data_manifests/*.toml``, in the ``files`` of kind ``weights``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from caffe_port.errors import CaffeWarning
 from caffe_port.log import log
+from caffe_port.manifests import load_all
 from caffe_port.proto.mapped import open_map
-from caffe_port.resources import manifests
 
 #: Bytes that names, types and shapes may add to the parameters of a weights file.
 _OVERHEAD = 1 << 20
@@ -52,15 +51,12 @@ class KnownFile:
 
 def known_files() -> list[KnownFile]:
     """Every file of kind ``weights`` in the shipped manifests."""
-    found = []
-    for path in manifests():
-        content = json.loads(path.read_text(encoding="utf-8"))
-        for entry in content.get("files", []):
-            if entry.get("kind") == "weights":
-                optional = {key: entry.get(key) for key in ("size", "parameters")}
-                title, terms = content["title"], content["license"]
-                found.append(KnownFile(entry["name"], title, terms, entry["sha1"].lower(), entry["url"], **optional))
-    return found
+    return [
+        KnownFile(file.name, manifest.title, manifest.licence, file.sha1, file.url, file.size, file.parameters)
+        for manifest in load_all()
+        for file in manifest.files
+        if file.kind == "weights"
+    ]
 
 
 def identify(path: str | Path) -> KnownFile | None:

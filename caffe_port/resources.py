@@ -17,14 +17,9 @@ def prototxt(name: str) -> Path:
     return _find("prototxt", name)
 
 
-def manifest(name: str) -> Path:
-    """The shipped description ``name`` of a public file or data set."""
-    return _find("data_manifests", name)
-
-
 def manifests() -> list[Path]:
-    """Every shipped description, by name."""
-    return sorted(_find("data_manifests", "").glob("*.json"))
+    """Every shipped description of a public data set or file, by name."""
+    return sorted(_find("data_manifests", "").glob("*.toml"))
 
 
 def _find(room: str, name: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import warnings
@@ -14,6 +13,8 @@ import pytest
 from caffe_port import known_files
 from caffe_port.errors import CaffeWarning, FormatError
 from caffe_port.known_files import identify, report
+from caffe_port.manifests import read
+from tests.manifests.make import LEAST, manifest_file
 
 CONTENT = b"weights" * 1000
 DAMAGED = b"w" * len(CONTENT)
@@ -25,14 +26,13 @@ def publish(tmp_path, monkeypatch):
     """A function that makes one published file known: ``tiny.caffemodel`` with CONTENT."""
 
     def declare(**size):
-        entry = {"name": "tiny.caffemodel", "kind": "weights", "url": "http://example.org/tiny.caffemodel"}
-        entry |= {"sha1": hashlib.sha1(CONTENT).hexdigest().upper(), **size}
-        net = {"name": "tiny.prototxt", "kind": "net", "sha1": hashlib.sha1(DAMAGED).hexdigest()}
-        manifest = tmp_path / "tiny.json"
-        manifest.write_text(json.dumps({"title": "A tiny model", "license": "unrestricted", "files": [net, entry]}))
-        unrelated = tmp_path / "dataset.json"
-        unrelated.write_text(json.dumps({"title": "Images without any list of files"}))
-        monkeypatch.setattr(known_files, "manifests", lambda: [unrelated, manifest])
+        weights = '[[files]]\nname = "tiny.caffemodel"\nkind = "weights"\nurl = "http://example.org/tiny.caffemodel"\n'
+        weights += f'sha1 = "{hashlib.sha1(CONTENT).hexdigest()}"\n'
+        weights += "".join(f"{key} = {value}\n" for key, value in size.items())
+        mean = f'[[files]]\nname = "m.bin"\nkind = "mean"\nhow = "Ask."\nsha1 = "{hashlib.sha1(DAMAGED).hexdigest()}"\n'
+        least = LEAST.replace('"by hand"', '"open"').replace("A tiny set", "A tiny model")
+        tiny = manifest_file(tmp_path, mean + weights, least)
+        monkeypatch.setattr(read, "manifests", lambda: [tiny])
 
     return declare
 
@@ -47,7 +47,7 @@ def test_a_published_file_is_recognised_under_any_name(publish, tmp_path, size):
     publish(**size)
     known = identify(write(tmp_path / "renamed.bin", CONTENT))
     assert known is not None
-    assert (known.name, known.license) == ("tiny.caffemodel", "unrestricted")
+    assert (known.name, known.license) == ("tiny.caffemodel", "CC0 1.0")
     assert identify(write(tmp_path / "damaged.bin", DAMAGED)) is None
 
 
@@ -82,7 +82,7 @@ def test_a_recognised_file_is_one_line_in_the_log(publish, tmp_path, caplog):
         report(path)
         report(write(tmp_path / "mine.caffemodel", b"something else"))
     (message,) = caplog.messages
-    assert message == f"{path} is the published tiny.caffemodel: A tiny model (license: unrestricted)"
+    assert message == f"{path} is the published tiny.caffemodel: A tiny model (license: CC0 1.0)"
 
 
 @pytest.mark.parametrize("content", [DAMAGED, CONTENT[:-1], CONTENT * 2])

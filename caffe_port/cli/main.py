@@ -30,6 +30,7 @@ COMMANDS = (
     "upgrade",
     "parse-log",
     "plot-log",
+    "data",
     "demo",
 )
 
