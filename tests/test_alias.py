@@ -109,6 +109,30 @@ def test_a_script_runs_unchanged(tmp_path):
     assert first == f"['scripts/old.py', '{model}', '-x'] __main__ 7"
 
 
+PARALLEL = """\
+import multiprocessing
+import caffe
+
+def work(queue):
+    queue.put(caffe.__name__)
+
+if __name__ == "__main__":
+    for method in ("fork", "spawn", "forkserver"):
+        context = multiprocessing.get_context(method)
+        queue = context.Queue()
+        process = context.Process(target=work, args=(queue,))
+        process.start()
+        process.join()
+        print(process.exitcode, None if process.exitcode else queue.get())
+"""
+
+
+def test_processes_that_a_script_starts_have_it_too(tmp_path):
+    (tmp_path / "train.py").write_text(PARALLEL)
+    result = python("-m", "caffe_port.pycaffe", "train.py", cwd=tmp_path)
+    assert result.stdout == "0 caffe_port.pycaffe\n" * 3, result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"), [((), "usage: "), (("--help",), "usage: "), (("absent.py",), "absent.py: there is no")]
 )

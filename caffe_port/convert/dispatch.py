@@ -71,8 +71,10 @@ def convert(
 def _suffix(path: str | Path, allowed: tuple[str, ...]) -> str:
     """The suffix of ``path``; empty for a folder.
 
-    :raises FormatError: it is not ``allowed``.
+    :raises FormatError: it is not ``allowed``, or there is no path at all.
     """
+    if not str(path):
+        raise FormatError("The name of a file is empty.", remedy="Give one; in a script, is a variable unset?")
     suffix = _FOLDER if str(path).endswith(("/", os.sep)) else Path(path).suffix
     if suffix not in allowed:
         names = [name or "a folder (end its name with a slash)" for name in allowed]

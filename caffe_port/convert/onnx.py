@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caffe_port.convert.converted import Converted
+from caffe_port.convert.extra import extra
 from caffe_port.convert.onnx_layers import EMITTERS, Graph
 from caffe_port.convert.plan import OpenShape, Plan, plan_export
-from caffe_port.errors import CaffeError, FormatError, NetError
+from caffe_port.errors import CaffeError, NetError
 from caffe_port.files import atomic_write
 from caffe_port.version import __version__
 
@@ -65,14 +66,7 @@ def _model(plan: Plan, graph: Graph, path: str | Path) -> Any:
 
     :raises FormatError: the package onnx is missing.
     """
-    try:
-        import onnx
-    except ImportError:
-        raise FormatError(
-            "ONNX files need the package onnx, which is not installed.",
-            file=path,
-            remedy="Install the extra 'convert': pip install 'caffe-port[convert]'.",
-        ) from None
+    onnx = extra("onnx", "ONNX files", path)
     nodes = [onnx.helper.make_node(o.kind, o.inputs, o.outputs, o.name, **o.attributes) for o in graph.operators]
     inputs, outputs = (
         [

@@ -117,20 +117,24 @@ def from_state_of(net: Net, state: dict[str, np.ndarray], path: str | Path) -> W
     """As :func:`from_state`, for the layers of ``net``, whose ``state_dict()`` tells keys and shapes.
 
     A key may also have the layer's name with its dots, and the blob's number: what :func:`to_state` makes of a file
-    alone. Layers that the net does not have follow in the end.
+    alone. A blob that another layer owns may be left out, as ``safetensors.torch.save_model`` does. Layers that the net
+    does not have follow in the end.
 
     :raises WeightsError: a blob of the net is missing, or one of its layers has another blob.
     """
     keys = {id(module): key for key, module in net.named_children()}
     rest, layers = dict(state), []
+    found: dict[int, np.ndarray] = {}  # by id of the blob, which layers share
     for layer in (node.layer for node in net.nodes if node.layer.blob_names):
         blobs: list[np.ndarray | None] = []
         for index, (name, blob) in enumerate(zip(layer.blob_names, layer.blobs)):
             spellings = (f"{keys[id(layer)]}.{name}", f"{layer.name}.{name}", f"{layer.name}.{index}")
             given = next((spelling for spelling in spellings if spelling in rest), None)
-            if given is None:
+            if given is not None:
+                found[id(blob)] = rest.pop(given)
+            elif id(blob) not in found:
                 raise WeightsError(f"'{spellings[0]}' is missing.", file=path, layer=layer.name, layer_type=layer.TYPE)
-            array = rest.pop(given)
+            array = found[id(blob)]
             # state_dict() has a shared blob in its owner's shape
             blobs.append(array.reshape(layer.blob_shapes[index]) if array.shape == tuple(blob.shape) else array)
         layers.append(LayerWeights(layer.name, layer.TYPE, blobs, [False] * len(blobs)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -9,11 +10,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
+from caffe_port.convert.extra import extra
 from caffe_port.errors import CaffeError, FormatError, WeightsError
 from caffe_port.files import atomic_write
 from caffe_port.proto.blob_proto import check_shape, to_float32
 from caffe_port.proto.mapped import open_map, refuse_foreign
 
+_KIND = ".safetensors files"
 _ZIP = b"PK\x03\x04"
 _DAMAGED = "The file is damaged or was cut off: fetch it again."
 
@@ -34,8 +37,8 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
     except CaffeError as error:
         raise error.at(file=path) from None
     except Exception as error:  # every reader raises what it likes on damaged files, MemoryError for absurd shapes too
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise FormatError(f"cannot be read as {Path(path).suffix}: {lines[0]}", file=path, remedy=_DAMAGED) from error
+        line = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise FormatError(f"cannot be read as {Path(path).suffix}: {line}.", file=path, remedy=_DAMAGED) from error
     if not found:
         raise FormatError("holds no tensors.", file=path)
     try:
@@ -55,23 +58,13 @@ def write_tensors(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _read_safetensors(path: str | Path) -> dict[Any, Any]:
-    with _safetensors().safe_open(path, framework="pt") as file:
+    with extra("safetensors", _KIND).safe_open(path, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
 
 
 def _write_safetensors(file: BinaryIO, arrays: dict[str, np.ndarray]) -> None:
-    _safetensors().numpy.save_file(arrays, file.name, metadata={"format": "pt"})
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ImportError:
-        raise FormatError(
-            ".safetensors files need the package safetensors, which is not installed.",
-            remedy="Install the extra 'convert': pip install 'caffe_port[convert]'.",
-        ) from None
-    return safetensors
+    # not save_file(file.name): it puts another file in the place of ours, which only the owner may read
+    file.write(extra("safetensors.numpy", _KIND).save(arrays, metadata={"format": "pt"}))
 
 
 def _read_pt(path: str | Path) -> dict[Any, Any]:
@@ -100,10 +93,19 @@ def _read_pt(path: str | Path) -> dict[Any, Any]:
 
 
 def _write_pt(file: BinaryIO, arrays: dict[str, np.ndarray]) -> None:
-    torch.save({key: torch.from_numpy(array) for key, array in arrays.items()}, file)
+    try:
+        torch.save({key: torch.from_numpy(array) for key, array in arrays.items()}, file)
+    except RuntimeError as error:  # raised as torch closes the archive after a full disk or Ctrl-C stopped the writing
+        raise error.__context__ or error from None
 
 
 def _read_npz(path: str | Path) -> dict[Any, Any]:
+    """The arrays in a file of ``numpy.savez``. Nothing is unpickled."""
+    if not zipfile.is_zipfile(path):  # NumPy's own text advises allow_pickle=True, which runs whatever the file says
+        raise FormatError(
+            "cannot be read as .npz: it is no such archive, or was cut off.",
+            remedy="Fetch it again, or write it with numpy.savez(path, **arrays).",
+        )
     with np.load(path, allow_pickle=False) as file:
         return {key: file[key] for key in file}
 

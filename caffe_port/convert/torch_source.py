@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from caffe_port.convert.converted import Converted
+from caffe_port.convert.extra import extra
 from caffe_port.convert.folder import atomic_folder
 from caffe_port.convert.plan import OpenShape, Plan, plan_export
 from caffe_port.convert.python_text import INDENT, Brackets, call, class_name, layout, printable, quoted
 from caffe_port.convert.torch_layers import EMITTERS, Module
 from caffe_port.convert.torch_layers.site import RESERVED
-from caffe_port.errors import CaffeError, FormatError
+from caffe_port.errors import CaffeError
 
 if TYPE_CHECKING:
     from caffe_port.net import Net
@@ -56,14 +57,7 @@ def write_torch_source(net: Net, folder: str | Path) -> Converted:
         source, state = torch_source(plan)
     except CaffeError as error:
         raise error.at(file=net.source) from None
-    try:
-        from safetensors.torch import save
-    except ImportError:
-        raise FormatError(
-            "PyTorch source needs the package safetensors, which is not installed.",
-            file=folder,
-            remedy="Install the extra 'convert': pip install 'caffe-port[convert]'.",
-        ) from None
+    save = extra("safetensors.torch", "The weights of PyTorch source", folder).save
     with atomic_folder(folder, FILES) as part:
         (part / FILES[0]).write_text(source, encoding="utf-8")
         (part / FILES[1]).write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in state.items()}))

@@ -27,7 +27,12 @@ class LmdbDatabase(Database):
             weakref.finalize(self, _release, os.path.realpath(path)).atexit = False
             info, stat = self._environment.info(), self._environment.stat()
         except lmdb.Error as error:
-            raise DataError(f"cannot be opened as an LMDB: {error}.", file=path) from None
+            remedy = None
+            if "already open" in str(error):
+                remedy = "Close the environment that this program opened itself: LMDB allows one of a path."
+            raise DataError(
+                f"cannot be opened as an LMDB: {str(error).rstrip('.')}.", remedy=remedy, file=path
+            ) from None
         # The file is mapped into memory: a read behind its end would kill the process, so look beforehand.
         wanted = (info["last_pgno"] + 1) * stat["psize"]
         size = (self.path / "data.mdb").stat().st_size

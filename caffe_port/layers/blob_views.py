@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from numbers import Integral
 
 import numpy as np
@@ -13,7 +15,31 @@ from caffe_port.layers.base import Layer
 from caffe_port.layers.blob import Blob
 
 
-class BlobView:
+class _Dimensions:
+    """What pycaffe shows of the shape of any blob."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """The dimensions, outermost first."""
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    num = property(lambda self: self._legacy(0), doc="First of four legacy dimensions.")
+    channels = property(lambda self: self._legacy(1), doc="Second of four legacy dimensions.")
+    height = property(lambda self: self._legacy(2), doc="Third of four legacy dimensions.")
+    width = property(lambda self: self._legacy(3), doc="Fourth of four legacy dimensions.")
+
+    def _legacy(self, axis: int) -> int:
+        if len(self.shape) > 4:
+            raise NetError(f"A blob of {len(self.shape)} axes has no legacy dimensions.")
+        return (self.shape + (1,) * 4)[axis]
+
+
+class BlobView(_Dimensions):
     """A blob of a net: ``data`` and ``diff`` are writable numpy views of its memory."""
 
     def __init__(self, blob: Blob) -> None:
@@ -31,23 +57,7 @@ class BlobView:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The dimensions, outermost first."""
         return self._blob.shape
-
-    @property
-    def count(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    num = property(lambda self: self._legacy(0), doc="First of four legacy dimensions.")
-    channels = property(lambda self: self._legacy(1), doc="Second of four legacy dimensions.")
-    height = property(lambda self: self._legacy(2), doc="Third of four legacy dimensions.")
-    width = property(lambda self: self._legacy(3), doc="Fourth of four legacy dimensions.")
-
-    def _legacy(self, axis: int) -> int:
-        if len(self.shape) > 4:
-            raise NetError(f"A blob of {len(self.shape)} axes has no legacy dimensions.")
-        return (self.shape + (1,) * 4)[axis]
 
     def reshape(self, *shape: int) -> None:
         """Change the shape; ``net.reshape()`` or the next forward carries it through the net.
@@ -59,7 +69,7 @@ class BlobView:
         self._blob.reshape(*shape)
 
 
-class ParamView:
+class ParamView(_Dimensions):
     """A learnable blob of a layer: views of the parameter and of its gradient.
 
     On a GPU they are views of copies on the CPU, which :meth:`push` and :meth:`pull` keep equal. On the CPU the memory
@@ -83,13 +93,7 @@ class ParamView:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The dimensions."""
         return self._layer.blob_shapes[self._index]
-
-    @property
-    def count(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
 
     def push(self) -> None:
         """Carry edits of the copies to the device."""

@@ -48,9 +48,11 @@ class BlobwiseExecutor:
                     self.blobs[name].share(self.blobs[node.bottoms[0]], shared if flows else ("data",))
 
     def forward(self, start: int = 0, end: int | None = None) -> float:
-        """Run layers ``start`` to ``end`` (inclusive; None: the last) and return the weighted sum of their losses."""
-        if any(self.blobs[name].shape != self.net.blob_shapes[name] for name in self.net.inputs):
-            self.reshape()
+        """Run layers ``start`` to ``end`` (inclusive; None: the last) and return the weighted sum of their losses.
+
+        New shapes of blobs reach the layers that run and no others, which may be unable to take them.
+        """
+        self.net.blob_shapes.update((name, self.blobs[name].shape) for name in self.net.inputs)
         loss = 0.0
         for index, node in enumerate(self.net.nodes[start : self._stop(end)], start):
             self._call("before_forward", index)

@@ -21,6 +21,8 @@ def main() -> None:
     install_as_caffe()
     del sys.argv[0]
     sys.path[0] = str(script.resolve().parent)
+    # for processes that the script starts afresh, as multiprocessing does from Python 3.14 on: they get this path only
+    sys.path.insert(1, str(Path(__file__).with_name("on_path")))
     runpy.run_path(str(script), run_name="__main__")
 
 

@@ -6,6 +6,7 @@ They count for nets and solvers made from now on (Caffe: common.cpp).
 from __future__ import annotations
 
 import logging
+import operator
 import sys
 import warnings
 
@@ -39,15 +40,21 @@ def set_mode_gpu() -> None:
 
 
 def set_device(index: int) -> None:
-    """Choose the GPU that :func:`set_mode_gpu` uses."""
+    """Choose the GPU that :func:`set_mode_gpu` uses.
+
+    :raises TypeError: ``index`` is no integer.
+    """
     global _device
-    _device = index
+    _device = operator.index(index)
 
 
 def set_random_seed(seed: int) -> None:
-    """Make fillers, dropout and data augmentation of nets made from now on reproducible."""
+    """Make fillers, dropout and data augmentation of nets made from now on reproducible.
+
+    :raises TypeError: ``seed`` is no integer.
+    """
     global _seed
-    _seed = seed
+    _seed = operator.index(seed)
 
 
 def device() -> torch.device:
@@ -128,7 +135,7 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(GlogFormatter())
         logger.addHandler(handler)
-        logger.setLevel((logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)[min(level, 3)])
+        logger.setLevel((logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)[min(max(level, 0), 3)])
 
 
 def log(message: str) -> None:

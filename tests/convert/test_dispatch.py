@@ -269,6 +269,9 @@ def test_suffixes(model, tmp_path):
         refuse(weights, target, "can only be made with the net.*--net", None, FormatError)
     with pytest.raises(FormatError, match="--net"):
         convert(weights, f"{tmp_path}/model.v1/")
+    for pair in ((weights, ""), ("", weights)):
+        with pytest.raises(FormatError, match="name of a file is empty"):
+            convert(*pair)
 
 
 def test_two_layers_of_one_name(tmp_path):

@@ -17,7 +17,7 @@ from tests.convert.files import CAFFE, TENSORS, assert_same, by_protobuf, refuse
 from tests.net.make import build, inputs, ip, layer, parse
 from tests.proto.encoder import integer, legacy_shape, message, packed, string
 
-pytest.importorskip("safetensors")
+safetensors = pytest.importorskip("safetensors.torch")
 
 # -- old forms by hand ------------------------------------------------------------------------------------------------
 
@@ -86,6 +86,17 @@ def test_hdf5_with_shared_blobs_needs_the_net(tmp_path):
         convert(tmp_path / "w.h5", tmp_path / target, tmp_path / "net.prototxt")
     convert(tmp_path / "w.h5", tmp_path / "same.h5")
     assert {w.name: len(w.blobs) for w in read_weights(tmp_path / "same.h5")} == {"a": 2, "c": 2, "d": 0, "x": 0}
+
+
+def test_tensors_may_leave_out_what_another_layer_owns(tmp_path):
+    """safetensors itself leaves out all but one name of a shared tensor."""
+    source = build(SHARING, seed=7)
+    write_text(parse(SHARING), tmp_path / "net.prototxt")
+    source.save(tmp_path / "w.caffemodel")
+    safetensors.save_model(source, tmp_path / "m.safetensors")
+    assert set(safetensors.load_file(tmp_path / "m.safetensors")) == {"a.weight", "a.bias", "c.bias"}
+    convert(tmp_path / "m.safetensors", tmp_path / "back.caffemodel", tmp_path / "net.prototxt")
+    assert (tmp_path / "back.caffemodel").read_bytes() == (tmp_path / "w.caffemodel").read_bytes()
 
 
 def test_permissive_sharing(tmp_path):

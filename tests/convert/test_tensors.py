@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import pickle
+import resource
+import stat
 import struct
 import sys
 import zipfile
@@ -169,6 +174,13 @@ def test_arrays_of_objects_and_other_members(tmp_path):
         read_tensors(tmp_path / "y.npz")
 
 
+def test_a_file_that_is_no_npz_gets_no_advice_to_unpickle_it(tmp_path):
+    (tmp_path / "w.npz").write_bytes(pickle.dumps({"a.weight": Unpickled()}))
+    with pytest.raises(FormatError, match=r"w\.npz: cannot be read as \.npz.*numpy\.savez") as caught:
+        read_tensors(tmp_path / "w.npz")
+    assert "pickle" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
@@ -225,11 +237,45 @@ def test_a_failed_write_leaves_nothing(suffix, tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == [f"w{suffix}"]
 
 
+def test_a_full_disk(suffix, tmp_path):
+    """A limit on the size of files fails as a full disk does: in the middle of writing, and in every library's way."""
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(b"before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(FormatError, match=rf"w\{suffix}: cannot be written: .*too large.*has space"):
+            write_tensors(path, {"a.weight": np.zeros(100_000, np.float32)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_ctrl_c_while_torch_writes_stays_ctrl_c():
+    class Stopped(io.BytesIO):
+        def write(self, data):
+            raise KeyboardInterrupt
+
+    _, write = FORMATS[".pt"]
+    with pytest.raises(KeyboardInterrupt):
+        write(Stopped(), ARRAYS)
+
+
+def test_files_may_be_read_by_whom_the_umask_lets(suffix, tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_tensors(tmp_path / f"w{suffix}", ARRAYS)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / f"w{suffix}").stat().st_mode) == 0o640
+
+
 def test_without_the_package(tmp_path, monkeypatch):
     write_tensors(tmp_path / "w.safetensors", ARRAYS)
     for name in ("safetensors", "safetensors.numpy"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(FormatError, match=r"w\.safetensors: .*pip install 'caffe_port\[convert\]'"):
+    with pytest.raises(FormatError, match=r"w\.safetensors: .*pip install 'caffe-port\[convert\]'"):
         read_tensors(tmp_path / "w.safetensors")
     with pytest.raises(FormatError, match="extra 'convert'"):
         write_tensors(tmp_path / "x.safetensors", ARRAYS)

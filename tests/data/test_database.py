@@ -14,7 +14,7 @@ import pytest
 from caffe_port.data import leveldb, records
 from caffe_port.data.database import DatabaseWriter, database_kind, open_database
 from caffe_port.data.datum import datum_to_array, parse_datum
-from caffe_port.data.lmdb import LmdbSink
+from caffe_port.data.lmdb import LmdbDatabase, LmdbSink
 from caffe_port.errors import DataError
 from tests.data.make import write_database
 from tests.shared import IMAGES, ROOT, needs
@@ -265,3 +265,10 @@ print("end")
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
     assert list((tmp_path / "shadows").glob("caffe-port-*")) == []
+
+
+def test_a_database_that_the_program_has_open_itself(tmp_path):
+    path = tmp_path / "db"
+    lmdb.open(str(path)).close()
+    with lmdb.open(str(path), readonly=True, lock=False), pytest.raises(DataError, match="Close the environment"):
+        LmdbDatabase(path)

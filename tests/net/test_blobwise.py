@@ -280,6 +280,27 @@ def test_blobs_that_were_computed_then_reshaped(looked):
     torch.testing.assert_close(run.blobs["a"].data, other.blobs["a"].data[:2])  # kept as far as they reach
 
 
+def test_part_of_a_net_runs_on_sizes_that_the_rest_refuses():
+    """As deep dreams need it: whole images through the convolutions of a net that ends in fully connected layers."""
+    text = inputs(data=(1, 2, 7, 7)) + conv("c", "data", "c") + ip("top", "c", "top")
+    small = torch.randn(1, 2, 7, 7)
+    run = executor(build(text), {"data": small})
+    run.forward()
+    top = run.blobs["top"].data.clone()
+    image = torch.randn(1, 2, 9, 12)
+    run.blobs["data"].reshape(*image.shape)
+    run.blobs["data"].data.copy_(image)
+    run.forward(end=1)
+    weight, bias = run.net.layer("c").blobs
+    torch.testing.assert_close(run.blobs["c"].data, torch.nn.functional.conv2d(image, weight.data, bias.data))
+    with pytest.raises(LayerError, match=r"'top'.*incompatible"):
+        run.forward()
+    run.blobs["data"].reshape(*small.shape)
+    run.blobs["data"].data.copy_(small)
+    run.forward()
+    torch.testing.assert_close(run.blobs["top"].data, top)
+
+
 def test_reshape_restores_every_blob():
     run, _ = chain()
     run.forward()

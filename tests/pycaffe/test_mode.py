@@ -22,7 +22,7 @@ def test_log(capsys, monkeypatch):
     monkeypatch.setattr(log, "handlers", list(log.handlers))
     monkeypatch.setattr(log, "level", log.level)
     caffe.init_log()
-    caffe.init_log()  # not twice
+    caffe.init_log(-1)  # the least of all, and not twice
     caffe.log("100 % done")
     (line,) = capsys.readouterr().err.splitlines()
     assert line[0] == "I"
@@ -32,6 +32,14 @@ def test_log(capsys, monkeypatch):
     caffe.init_log(0, False)
     caffe.log("quiet")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("setting", [caffe.set_random_seed, caffe.set_device])
+def test_settings_that_are_no_integers(setting):
+    """As Boost.Python says it in Caffe, at once and not when a net is made."""
+    for value in ("1", 1.5, None):
+        with pytest.raises(TypeError):
+            setting(value)
 
 
 def test_timer():

@@ -154,6 +154,8 @@ def test_blob_members(net):
     assert tuple(blob.shape) == blob.data.shape == blob.diff.shape == (5, 2, 3, 4)
     assert (blob.num, blob.channels, blob.height, blob.width, blob.count) == (5, 2, 3, 4, 120)
     assert (net.blobs["prob"].channels, net.blobs["prob"].height) == (10, 1)
+    weight = net.params[next(iter(net.params))][0]
+    assert (weight.num, weight.channels, weight.height, weight.width) == (*weight.shape, 1, 1, 1, 1)[:4]
     assert blob.data.dtype == blob.diff.dtype == np.float32
     assert blob.data.flags.writeable
     blob.reshape(1, 1, 1, 1, 1)

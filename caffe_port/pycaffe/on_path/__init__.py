@@ -1,0 +1,1 @@
+"""A folder for ``sys.path`` or ``PYTHONPATH``, where ``import caffe`` finds caffe_port."""
