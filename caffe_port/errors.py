@@ -109,5 +109,13 @@ class ParallelError(CaffeError):
     """The processes of one training cannot find or reach each other."""
 
 
+class StatisticsError(CaffeError):
+    """Numbers from which a statistic cannot be computed: one class only, not finite, unpaired, degenerate."""
+
+
+class StudyError(CaffeError):
+    """The settings of a study are wrong, or its folder does not fit them."""
+
+
 class CaffeWarning(UserWarning):
     """Something accepted that has no effect, or an opt-out that was used."""

@@ -45,6 +45,17 @@ def atomic_write(path: str | Path, error: type[CaffeError] = FormatError) -> Ite
 
 
 @contextmanager
+def working_directory(folder: str | Path) -> Iterator[None]:
+    """Work in ``folder`` meanwhile, for files that are named from there, as in prototxt files."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextmanager
 def _replacing(target: Path) -> Iterator[BinaryIO]:
     """A new file beside ``target`` that is renamed to it at the end, or removed after an exception."""
     part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.part")

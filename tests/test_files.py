@@ -7,7 +7,7 @@ import os
 import pytest
 
 from caffe_port.errors import FormatError, SnapshotError
-from caffe_port.files import atomic_write
+from caffe_port.files import atomic_write, working_directory
 
 
 def test_writes_and_reads_back(tmp_path):
@@ -57,6 +57,16 @@ def test_a_link_stays_a_link(tmp_path):
         file.write(b"x")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real" / "a").read_bytes() == b"x"
+
+
+def test_working_directory(tmp_path):
+    before = os.getcwd()
+    with working_directory(tmp_path):
+        assert os.path.samefile(".", tmp_path)
+    assert os.getcwd() == before
+    with pytest.raises(ZeroDivisionError), working_directory(tmp_path):
+        1 / 0
+    assert os.getcwd() == before
 
 
 def test_a_long_name(tmp_path):

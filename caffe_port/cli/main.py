@@ -31,6 +31,7 @@ COMMANDS = (
     "parse-log",
     "plot-log",
     "data",
+    "study",
     "demo",
 )
 

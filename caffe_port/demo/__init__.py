@@ -1,4 +1,4 @@
-"""The demonstration: a procedural image set, a training, a fine-tuning, their tests and plots."""
+"""The demonstration: the study in small, on procedural images."""
 
 from caffe_port.demo.run import DemoResult, run_demo
 

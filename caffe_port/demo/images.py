@@ -1,14 +1,14 @@
 """Procedural labelled images: coloured shapes on cluttered, noisy backgrounds, 32 x 32 pixels.
 
-Drawn by formulas, not photographed: they show that training works, and say nothing about real images. A shape is given
-by its signed distance, the distance of a point from the shape's edge, negative inside; a scene shows it at a random
-place, size, angle and colour, so only the outline tells the class. Every
+They are to the demo what ImageNet is to the paper: what its base net learns. Drawn by formulas, not photographed, they
+say nothing about real images. A shape is given by its signed distance, the distance of a point from the shape's edge,
+negative inside; a scene shows it at a random place, size, angle and colour, so only the outline tells the class. Every
 image is a function of the names of its database and its shape and of its number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -44,9 +44,8 @@ DISTANCES: dict[str, Distance] = {
     "bar": lambda x, y: _box(x, y, 1, 0.3),
     "corner": lambda x, y: np.maximum(_box(x, y, 0.8, 0.8), -np.maximum(-0.2 - x, -0.2 - y)),
 }
-#: The classes of the first task and of the one that is fine-tuned to.
-SHAPES = ("disc", "ring", "square", "triangle", "cross")
-OTHER_SHAPES = ("crescent", "hourglass", "bar", "corner")
+#: The classes, in the order of their labels.
+SHAPES = tuple(DISTANCES)
 
 
 def draw(shape: str, random: np.random.Generator) -> np.ndarray:
@@ -89,29 +88,29 @@ def _contrasting(ground: np.ndarray, random: np.random.Generator) -> np.ndarray:
             return colour
 
 
-def write_images(path: str | Path, shapes: Sequence[str], count: int) -> None:
+def write_images(path: str | Path, count: int) -> None:
     """Make an LMDB of ``count`` images, equally many of every shape (to one), in random order.
 
-    The label of an image is the place of its shape in ``shapes``; keys are those of Caffe's convert_imageset:
+    The label of an image is the place of its shape in :data:`SHAPES`; keys are those of Caffe's convert_imageset:
     ``00000012_disc/00012.png``.
 
     :raises DataError: there is something at ``path`` already, or it cannot be written.
     """
     name = Path(path).name
-    labels = rng.numpy_generator(name, "order").permutation(np.arange(count) % len(shapes))
+    labels = rng.numpy_generator(name, "order").permutation(np.arange(count) % len(SHAPES))
     with new_database(path, "LMDB") as database:
         for number, label in enumerate(labels.tolist()):
-            image = draw(shapes[label], rng.numpy_generator(name, number))
-            key = f"{number:08d}_{shapes[label]}/{number:05d}.png"
+            image = draw(SHAPES[label], rng.numpy_generator(name, number))
+            key = f"{number:08d}_{SHAPES[label]}/{number:05d}.png"
             database.put(key.encode(), array_to_datum(image, label).SerializeToString())
 
 
-def write_sheet(path: str | Path, shapes: Sequence[str], columns: int = 16) -> None:
+def write_sheet(path: str | Path, columns: int = 16) -> None:
     """A PNG with a row of examples of every shape, enlarged twice.
 
     :raises DataError: it cannot be written.
     """
-    rows = [[draw(shape, rng.numpy_generator("sheet", shape, n)) for n in range(columns)] for shape in shapes]
+    rows = [[draw(shape, rng.numpy_generator("sheet", shape, n)) for n in range(columns)] for shape in SHAPES]
     sheet = np.concatenate([np.concatenate(row, axis=2) for row in rows], axis=1)
     enlarged = np.ascontiguousarray(to_hwc(sheet.repeat(2, axis=1).repeat(2, axis=2)))
     if not cv2.imwrite(str(path), enlarged):

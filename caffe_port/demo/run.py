@@ -1,145 +1,126 @@
-"""The demonstration from images to plot: two small trainings in a folder of their own."""
+"""The demonstration: the study in small, from images to report, in a folder of its own.
+
+A small net learns coloured shapes, as AlexNet learned ImageNet. Then it is fine-tuned to another task, the interfaces
+of the carotid artery in phantoms, to three depths and from scratch, and the study's report compares them. All images
+are procedural.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from caffe_port import resources
-from caffe_port.demo.images import OTHER_SHAPES, SHAPES, write_images, write_sheet
+from caffe_port.demo.images import SHAPES, write_images, write_sheet
+from caffe_port.demo.phantoms import write_phantoms
 from caffe_port.errors import CaffeError
+from caffe_port.files import working_directory
 from caffe_port.log import log_to
-from caffe_port.logs import plot_log, read_log
 from caffe_port.net import Net
 from caffe_port.solver import Solver, evaluate
+from caffe_port.study.applications import application
+from caffe_port.study.base import open_base
+from caffe_port.study.prepare import Bars, silent
+from caffe_port.study.report import write_report
+from caffe_port.study.run import Study
+from caffe_port.study.settings import ArmChoice, Data, Settings, Training
 
-#: What shows the progress of a training: made for a number of iterations, called after each with its loss.
-ProgressFactory = Callable[[int], AbstractContextManager[Callable[[int, float], None]]]
+#: Told what trains, the iterations that are done, those of all, and the loss of the last one.
+Watch = Callable[[str, int, int, float], None]
 
-
-@dataclass(frozen=True)
-class Task:
-    """One of the two trainings. Paths are meant from the demo's folder; ``train`` and ``test`` count images."""
-
-    name: str
-    title: str
-    shapes: tuple[str, ...]
-    train: int
-    test: int
-    net: str
-    solver: str
-    log: str
-    weights: str
-    start: str | None = None
-
-    #: Images per test batch in both nets.
-    BATCH = 100
-
-    @property
-    def databases(self) -> dict[str, int]:
-        """The databases and their numbers of images."""
-        return {f"{self.name}_train_lmdb": self.train, f"{self.name}_test_lmdb": self.test}
-
-    @property
-    def test_iterations(self) -> int:
-        """Batches that make one pass over the test images."""
-        return self.test // self.BATCH
-
-    @property
-    def chance(self) -> float:
-        """Accuracy of guessing."""
-        return 1 / len(self.shapes)
-
-
-TASK = Task(
-    name="shapes",
-    title="From scratch",
-    shapes=SHAPES,
-    train=8000,
-    test=1000,
-    net="train_val.prototxt",
-    solver="solver.prototxt",
-    log="train.log",
-    weights="shapes_iter_600.caffemodel",
-)
-FINETUNE = Task(
-    name="other_shapes",
-    title="Fine-tuned",
-    shapes=OTHER_SHAPES,
-    train=800,
-    test=1000,
-    net="finetune_train_val.prototxt",
-    solver="finetune_solver.prototxt",
-    log="finetune.log",
-    weights="other_shapes_iter_200.caffemodel",
-    start=TASK.weights,
-)
-PLOT, SHEET, ABOUT = "plot.png", "images.png", "README.md"
+ABOUT, BASE, PHANTOMS, STUDY = "README.md", "base", "phantoms", "study"
+#: In the folder of the base.
+NET, SOLVER, LOG, SHEET, WEIGHTS = (
+    "train_val.prototxt", "solver.prototxt", "train.log", "images.png", "shapes_iter_400.caffemodel",
+)  # fmt: skip
+#: The databases and their numbers of images; those of a test batch.
+SHAPE_IMAGES = {"shapes_train_lmdb": 6000, "shapes_test_lmdb": 1000}
+TEST_BATCH = 100
+#: Exams of phantoms, images of each.
+EXAMS, IMAGES = 16, 2
+#: Three depths of fine-tuning and training from scratch.
+ARMS = ("conv1-ip", "conv3-ip", "ip", "scratch")
+TRAINING = Training(base_lr=0.01, batch_size=64, epochs=8, patience=8, validation=0.25)
+APP = {"patches_per_interface": 24, "calliper_px": 0.0}
+SEED = 1
 #: How the README of a demo begins.
 _HEADING = b"# caffe-port demo"
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Where everything is, and the two test accuracies (0 to 1)."""
+    """What came out.
+
+    :param report: the page.
+    :param accuracy: of the base on shapes that it has not seen, 0 to 1.
+    :param metrics: the content of the study's metrics.json.
+    """
 
     folder: Path
+    report: Path
     accuracy: float
-    finetuned_accuracy: float
+    metrics: Mapping[str, Any]
 
 
 def run_demo(
     folder: str | Path,
     announce: Callable[[str], None] = lambda text: None,
-    progress: ProgressFactory = lambda total: nullcontext(lambda iteration, loss: None),
+    watch: Watch = lambda what, done, total, loss: None,
+    bars: Bars = silent,
 ) -> DemoResult:
-    """Make the images, train, fine-tune, test both nets and plot; everything lands in ``folder``.
+    """Train the base on shapes, then carry out the study on phantoms; everything lands in ``folder``.
 
-    The working directory is ``folder`` meanwhile, because the databases are named relative to it as Caffe's users do.
     A former demo in ``folder`` is made anew; other files there are left alone.
 
     :param announce: told, in a sentence, what begins.
     :raises CaffeError: ``folder`` is a file, or holds something other than a former demo.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     _prepare(folder)
-    tasks = (TASK, FINETUNE)
-    with _working_directory(folder):
-        for task in tasks:
-            announce(f"Drawing {task.train + task.test:,} images, labelled {', '.join(task.shapes)}.")
-            for path, count in task.databases.items():
-                write_images(path, task.shapes, count)
-        write_sheet(SHEET, TASK.shapes + FINETUNE.shapes)
-        for task in tasks:
-            start = f", starting from {task.start}" if task.start else ""
-            announce(f"Training by {task.solver} on {task.train:,} images{start}.")
-            _train(task, progress)
-        announce("Testing both nets and plotting both logs.")
-        accuracies = [_accuracy(task) for task in tasks]
-        titles = [f"{task.title}: {len(task.shapes)} shapes, {task.train:,} images" for task in tasks]
-        plot_log([read_log(task.log) for task in tasks], PLOT, titles)
-    return DemoResult(folder, *accuracies)
+    announce(f"Drawing {sum(SHAPE_IMAGES.values()):,} images of {len(SHAPES)} shapes.")
+    with working_directory(folder / BASE):
+        for name, count in SHAPE_IMAGES.items():
+            write_images(name, count)
+        write_sheet(SHEET)
+        announce("Training a net on them: the base that is fine-tuned afterwards.")
+        accuracy = _train_base(watch)
+    announce(f"Making {EXAMS * IMAGES} phantoms of a carotid artery.")
+    write_phantoms(folder / PHANTOMS, EXAMS, IMAGES, SEED)
+    announce(f"The study on them: {', '.join(ARMS)}.")
+    study = Study.open(folder / STUDY, study_settings(folder), bars=bars, watch=watch)
+    study.prepare()
+    study.train()
+    metrics = study.evaluate()
+    return DemoResult(folder, write_report(folder / STUDY), accuracy, metrics)
+
+
+def study_settings(folder: Path) -> Settings:
+    """The study's settings for a demo in ``folder``, whose base is trained."""
+    base = open_base(str(folder / BASE / NET), str(folder / BASE / WEIGHTS))
+    app = application("interfaces")
+    return Settings(
+        app.name, SEED, Data(str(folder / PHANTOMS), dataset="cyprus"), base, ArmChoice(ARMS, app.reduce_by),
+        TRAINING, {**app.defaults, **APP},
+    )  # fmt: skip
 
 
 def _prepare(folder: Path) -> None:
-    """Make ``folder`` with the prototxt files, without the databases of a former demo."""
+    """Make ``folder`` with the base's prototxt files, without what a former demo made."""
     if folder.exists() and not folder.is_dir():
         raise CaffeError("is a file; the demo needs a folder.", remedy="Choose another one.", file=folder)
     if folder.is_dir() and any(folder.iterdir()) and not _is_demo(folder):
         raise CaffeError(
             "The folder is not empty and holds no former demo.", remedy="Choose a new or an empty one.", file=folder
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    for room in (BASE, PHANTOMS, STUDY):
+        shutil.rmtree(folder / room, ignore_errors=True)
+    (folder / BASE).mkdir(parents=True)
     shutil.copyfile(resources.prototxt(f"demo/{ABOUT}"), folder / ABOUT)
-    for task in (TASK, FINETUNE):
-        for name in (task.net, task.solver):
-            shutil.copyfile(resources.prototxt(f"demo/{name}"), folder / name)
-        for path in task.databases:
-            shutil.rmtree(folder / path, ignore_errors=True)
+    for name in (NET, SOLVER):
+        shutil.copyfile(resources.prototxt(f"demo/{name}"), folder / BASE / name)
 
 
 def _is_demo(folder: Path) -> bool:
@@ -147,26 +128,12 @@ def _is_demo(folder: Path) -> bool:
     return about.is_file() and about.read_bytes().startswith(_HEADING)
 
 
-@contextmanager
-def _working_directory(folder: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
-def _train(task: Task, progress: ProgressFactory) -> None:
-    with open(task.log, "w", encoding="utf-8") as file, log_to(file):
-        solver = Solver(task.solver)
-        if task.start:
-            solver.load_weights(task.start)
-        with progress(solver.param.max_iter) as solver.progress:
-            solver.solve()
-
-
-def _accuracy(task: Task) -> float:
-    """What ``caffe-port test`` would say of the snapshot."""
-    result = evaluate(Net(task.net, task.weights), task.test_iterations)
+def _train_base(watch: Watch) -> float:
+    """Train by the solver file in the working directory; the accuracy on the test images, as ``caffe-port test``."""
+    with open(LOG, "w", encoding="utf-8") as file, log_to(file):
+        solver = Solver(SOLVER)
+        total = solver.param.max_iter
+        solver.progress = lambda iteration, loss: watch("the base", iteration, total, loss)
+        solver.solve()
+    result = evaluate(Net(NET, WEIGHTS), SHAPE_IMAGES["shapes_test_lmdb"] // TEST_BATCH)
     return float(result.means["accuracy"][0])

@@ -19,7 +19,7 @@ from caffe_port.proto import pb
 from caffe_port.proto.files import read_net
 
 #: Types that treat every position alike, whatever spatial axes there are.
-_POINTWISE = {
+POINTWISE = {
     "AbsVal", "BNLL", "BatchNorm", "Clip", "Dropout", "ELU", "Eltwise", "Exp", "Log", "PReLU", "Power", "ReLU",
     "Sigmoid", "Silence", "Split", "Swish", "TanH", "Threshold",
 }  # fmt: skip
@@ -61,14 +61,28 @@ def fc_to_conv(
     """
     net_param = filter_net(read_net(prototxt, unknown=unknown), net_state("TEST"))
     try:
-        net = Net(net_param, weights)
-        made = _Converter(net_param, net.blob_shapes, suffix)
-        made.convert()
-        if input_size is not None:
-            _resize_inputs(made.net, input_size)
-        converted = Net(made.net)
+        return _convert(Net(net_param, weights), net_param, suffix, input_size)
     except CaffeError as error:
         raise error.at(file=prototxt) from None
+
+
+def convolutional(net: Net, suffix: str = "-conv") -> Net:
+    """A fully convolutional copy of ``net``, which is in TEST phase, as :func:`fc_to_conv` makes it of files.
+
+    :raises NetError: as there.
+    """
+    try:
+        return _convert(net, net.net_param, suffix, None)[1]
+    except CaffeError as error:
+        raise error.at(file=net.source) from None
+
+
+def _convert(net: Net, net_param: Any, suffix: str, input_size: tuple[int, int] | None) -> tuple[Any, Net]:
+    made = _Converter(net_param, net.blob_shapes, suffix)
+    made.convert()
+    if input_size is not None:
+        _resize_inputs(made.net, input_size)
+    converted = Net(made.net)
     _copy_blobs(net, converted, made.old_names)
     return made.net, converted
 
@@ -125,7 +139,7 @@ class _Converter:
     def _keep(self, layer: Any) -> None:
         """Refuse a layer that would mix positions, or a changed blob with one that stays as it is."""
         bottoms = layer.bottom[:1] if layer.type in _LABELLED else layer.bottom
-        if layer.type not in _POINTWISE and layer.type not in _ALONG_CHANNELS:
+        if layer.type not in POINTWISE and layer.type not in _ALONG_CHANNELS:
             cause = f"reads '{bottoms[0]}', which gets spatial axes; this type does not treat each position alike."
             raise _refusal(layer, cause, "Leave it out.")
         if missing := [name for name in bottoms if name not in self._changed]:

@@ -36,6 +36,7 @@ def extract_features(
     device: torch.device | str = "cpu",
     unknown: str = "error",
     progress: Callable[[int, int], None] | None = None,
+    records: int | None = None,
 ) -> int:
     """Run ``batches`` batches of the data layers of ``prototxt`` (TEST phase) and store each blob in a new database.
 
@@ -50,6 +51,7 @@ def extract_features(
     :param backend: ``LMDB`` or ``LEVELDB``.
     :param unknown: ``"warn"`` accepts unknown prototxt fields with a warning.
     :param progress: called with the number of batches that are done and that of all batches.
+    :param records: store no more than so many of each blob, where the last batch would give more.
     :return: the number of records in each database.
     :raises CaffeError: net, weights or data are at fault; there is no such blob, or it has more than 4 axes; a database
         exists or cannot be written.
@@ -68,7 +70,8 @@ def extract_features(
             with torch.no_grad():
                 values, _ = net.run({}, blobs)
             for i, (name, writer) in enumerate(zip(blobs, writers)):
-                counts[i] = _write(writer, name, _records(values[name], name, net), counts[i])
+                left = None if records is None else records - counts[i]
+                counts[i] = _write(writer, name, _records(values[name], name, net)[:left], counts[i])
             if progress:
                 progress(batch + 1, batches)
     for name, count in zip(blobs, counts):

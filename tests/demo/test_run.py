@@ -8,7 +8,8 @@ import pytest
 
 from caffe_port import resources
 from caffe_port.demo import run_demo
-from caffe_port.demo.run import FINETUNE, TASK
+from caffe_port.demo.images import SHAPES, SIZE
+from caffe_port.demo.run import ARMS, BASE, NET, PHANTOMS, SHAPE_IMAGES, SOLVER, STUDY, TEST_BATCH, WEIGHTS
 from caffe_port.errors import CaffeError
 from caffe_port.proto.files import read_net, read_solver
 
@@ -19,7 +20,6 @@ class Enough(Exception):
 
 def prepare(folder):
     def stop(text):
-        assert Path.cwd() == folder
         raise Enough
 
     before = Path.cwd()
@@ -28,31 +28,21 @@ def prepare(folder):
     assert Path.cwd() == before
 
 
-@pytest.mark.parametrize("task", [TASK, FINETUNE], ids=lambda task: task.name)
-def test_the_task_is_what_its_files_say(task):
-    net = read_net(resources.prototxt(f"demo/{task.net}"))
-    solver = read_solver(resources.prototxt(f"demo/{task.solver}"))
-    data = [layer.data_param for layer in net.layer if layer.type == "Data"]
-    (last,) = [layer for layer in net.layer if layer.type == "InnerProduct"]
-    assert solver.net == task.net
-    assert [param.source for param in data] == list(task.databases)
-    assert data[1].batch_size == task.BATCH
-    assert list(solver.test_iter) == [task.test_iterations]
-    assert solver.test_iter[0] * data[1].batch_size == task.test
-    assert last.inner_product_param.num_output == len(task.shapes)
-    assert task.chance == 1 / last.inner_product_param.num_output
-    assert task.weights == f"{solver.snapshot_prefix}_iter_{solver.max_iter}.caffemodel"
+def test_the_base_is_what_its_files_say():
+    net = read_net(resources.prototxt(f"demo/{NET}"))
+    solver = read_solver(resources.prototxt(f"demo/{SOLVER}"))
+    data = [layer for layer in net.layer if layer.type == "Data"]
+    learnable = [layer.name for layer in net.layer if layer.type in ("Convolution", "InnerProduct")]
+    assert solver.net == NET
+    assert [layer.data_param.source for layer in data] == list(SHAPE_IMAGES)
+    assert {layer.transform_param.crop_size for layer in data} == {SIZE}
+    assert data[1].data_param.batch_size == TEST_BATCH
+    assert solver.test_iter[0] * TEST_BATCH == SHAPE_IMAGES["shapes_test_lmdb"]
+    assert net.layer[-3].inner_product_param.num_output == len(SHAPES)
+    assert f"{solver.snapshot_prefix}_iter_{solver.max_iter}.caffemodel" == WEIGHTS
     assert solver.random_seed >= 0
-
-
-def test_only_the_last_layer_is_new_and_it_learns_ten_times_as_fast():
-    old, new = (read_net(resources.prototxt(f"demo/{task.net}")).layer for task in (TASK, FINETUNE))
-    learnable = ("Convolution", "BatchNorm", "Scale", "InnerProduct")
-    old, new = ([layer for layer in layers if layer.type in learnable] for layers in (old, new))
-    assert old[:-1] == new[:-1]
-    assert old[-1].name != new[-1].name
-    assert [p.lr_mult for p in new[-1].param] == [10 * p.lr_mult for p in old[-1].param]
-    assert FINETUNE.start == TASK.weights
+    assert [arm for arm in ARMS if arm != "scratch"] == ["conv1-ip", "conv3-ip", "ip"]
+    assert learnable == ["conv1", "conv2", "conv3", "ip"]
 
 
 @pytest.mark.parametrize("exists", [False, True])
@@ -61,20 +51,20 @@ def test_new_or_empty_folder(tmp_path, exists):
     if exists:
         folder.mkdir(parents=True)
     prepare(folder)
-    names = {path.name for path in folder.iterdir()}
-    assert names == {"README.md", TASK.net, TASK.solver, FINETUNE.net, FINETUNE.solver}
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names == {"README.md", f"{BASE}/{NET}", f"{BASE}/{SOLVER}"}
 
 
 def test_former_demo_keeps_what_is_not_its_own(tmp_path):
     prepare(tmp_path)
     (tmp_path / "mine.prototxt").write_text("mine")
-    (tmp_path / TASK.solver).write_text("changed")
-    for database in TASK.databases:
-        (tmp_path / database).mkdir()
+    (tmp_path / BASE / SOLVER).write_text("changed")
+    for room in (PHANTOMS, STUDY):
+        (tmp_path / room).mkdir()
     prepare(tmp_path)
     assert (tmp_path / "mine.prototxt").read_text() == "mine"
-    assert (tmp_path / TASK.solver).read_bytes() == resources.prototxt(f"demo/{TASK.solver}").read_bytes()
-    assert not any((tmp_path / database).exists() for database in TASK.databases)
+    assert (tmp_path / BASE / SOLVER).read_bytes() == resources.prototxt(f"demo/{SOLVER}").read_bytes()
+    assert not any((tmp_path / room).exists() for room in (PHANTOMS, STUDY))
 
 
 @pytest.mark.parametrize("name", ["thesis.tex", "README.md"])

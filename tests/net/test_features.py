@@ -155,6 +155,22 @@ def test_records_follow_the_data_and_begin_anew(backend, tmp_path, monkeypatch, 
     assert ours == [f"Extracted features of {i} query images for feature blob label" for i in (20, 40, 48)]
 
 
+def test_no_more_records_than_wanted(tmp_path, monkeypatch):
+    """Ten images in batches of four: the third batch begins anew, and is cut where all have been seen."""
+    monkeypatch.chdir(tmp_path)
+    write_database(tmp_path / "db", [array_to_datum(image, i) for i, image in enumerate(images(10))])
+    net = """
+    layer { name: "data" type: "Data" top: "data" top: "label" data_param { source: "db" batch_size: 4 backend: LMDB } }
+    layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 1 } }
+    """
+    (tmp_path / "net.prototxt").write_text(net)
+    stored(tmp_path / "w.caffemodel", {"ip/0": np.ones((1, 168), np.float32), "ip/1": np.zeros(1, np.float32)})
+    blobs = ["label", "ip"]
+    assert extract_features("w.caffemodel", "net.prototxt", blobs, ["labels", "sums"], 3, records=10) == 10
+    assert [datum.float_data[0] for datum in read("labels")[1]] == list(range(10))
+    np.testing.assert_allclose([d.float_data[0] for d in read("sums")[1]], images(10).reshape(10, -1).sum(1))
+
+
 @needs(MODELS / "lenet_v1")
 def test_a_real_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -217,7 +217,7 @@ def test_step_is_not_eq_2_for_ragged_sizes():
 
 @pytest.mark.parametrize(("samples", "batch", "epochs"), SIZES)
 def test_the_tool_and_the_library_have_one_formula(samples, batch, epochs):
-    schedule = make_prototxt.Schedule(samples, samples, batch, epochs)
+    schedule = make_prototxt.Schedule(samples, samples, batch, 50, epochs)
     param = parse_text(make_prototxt.arm_solver("fc8", schedule), pb.SolverParameter)
     assert list(param.stepvalue) == epoch_steps(samples, batch, epochs)
     assert param.max_iter == epoch_steps(samples, batch, epochs + 1)[-1]

@@ -1,0 +1,80 @@
+"""A base without the padding of its layers, for nets that are applied to every pixel of an image.
+
+A net that pads sees zeros around a patch, and the image's own pixels around the same patch in a larger image: what it
+learned from patches is wrong there. For small nets, of which most of a patch is near its border, that decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from caffe_port.errors import NetError, StudyError
+from caffe_port.layers.vision.pooling import Pooling
+from caffe_port.net import Net
+from caffe_port.proto import pb
+from caffe_port.study.body import Body, input_layer
+
+_WINDOWS = {"Convolution": "convolution_param", "Pooling": "pooling_param"}
+#: Sizes up to so many times the declared one are tried.
+_LARGEST = 4
+
+
+def without_padding(body: Body) -> Body:
+    """``body`` with pad 0 in every Convolution and Pooling."""
+    layers = []
+    for layer in body.layers:
+        new = pb.LayerParameter()
+        new.CopyFrom(layer)
+        if layer.type in _WINDOWS:
+            for field in ("pad", "pad_h", "pad_w"):
+                getattr(new, _WINDOWS[layer.type]).ClearField(field)
+        layers.append(new)
+    return replace(body, layers=tuple(layers))
+
+
+def fitting_size(body: Body, channels: int, size: Sequence[int]) -> tuple[int, int]:
+    """The smallest square input, at least as large as ``size``, that suits ``body`` without its padding.
+
+    No pooling window reaches over an edge there, and the first fully connected layer sees as many places as in a padded
+    image of ``size``, since its weights are made for these; if it is the layer that is replaced, one place is enough.
+
+    :raises StudyError: there is none up to four times as large, or no fully connected layer.
+    """
+    first = next((i for i, layer in enumerate(body.layers) if layer.type == "InnerProduct"), None)
+    if first is None:
+        raise StudyError("The net has no InnerProduct layer.", remedy="Keep its padding: --padding.")
+    shape, bottom = (1, channels, *size), body.layers[first].bottom[0]
+    wanted = None
+    if body.layers[first].name != body.learnable[-1]:
+        wanted = Net(_below(body.layers[:first], shape)).blob_shapes[bottom][2:]
+    smallest, largest = max(size), _LARGEST * max(size)
+    net = Net(_below(without_padding(body).layers[:first], (1, channels, largest, largest)))
+    for side in range(smallest, largest + 1):
+        try:
+            net.reshape({"data": (1, channels, side, side)})
+        except NetError:
+            continue
+        if _windows_fit(net) and wanted in (None, net.blob_shapes[bottom][2:]):
+            return side, side
+    raise StudyError(
+        f"No input from {smallest} to {largest} pixels suits the net without its padding.",
+        remedy="Keep its padding: --padding.",
+    )
+
+
+def _below(layers: Sequence[Any], shape: Sequence[int]) -> Any:
+    return pb.NetParameter(layer=[input_layer(shape), *layers])
+
+
+def _windows_fit(net: Net) -> bool:
+    """Whether every pooling window lies within its bottom."""
+    for node in net.nodes:
+        if isinstance(node.layer, Pooling):
+            (bottom,), (top, *_) = node.bottom_shapes, node.top_shapes
+            window = node.layer.window(bottom)
+            sizes = zip(bottom[2:], top[2:], window.kernel, window.stride)
+            if any((out - 1) * stride + kernel > length for length, out, kernel, stride in sizes):
+                return False
+    return True

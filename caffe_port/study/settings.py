@@ -1,0 +1,304 @@
+"""Everything that decides the result of a run: :class:`Settings`, on disk ``study.toml``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+
+import numpy as np
+import torch
+
+from caffe_port.errors import StudyError
+from caffe_port.files import atomic_write
+from caffe_port.study.base import Base
+from caffe_port.version import __version__
+
+if TYPE_CHECKING:
+    from caffe_port.study.cases import Application
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the images are.
+
+    :param train: the folder; ``test`` a second one of the same layout, or empty: ``train`` is split by patient.
+    :param dataset: the layout, one of the application's.
+    """
+
+    train: str
+    test: str = ""
+    dataset: str = ""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Table II, Eq. 2 and what they leave open.
+
+    :param base_lr: alpha of the tuned layers; the new last layer has ``last_layer_multiplier`` times as much.
+    :param gamma: what the rates are multiplied by after each epoch.
+    :param patience: epochs without a better AUC on the validation set after which training ends.
+    :param mirror: whether training patches are mirrored at random.
+    :param features: whether shallow arms may train on features that were computed once, where that is exact.
+    :param validation: share of the training patients (0 to 1) that the AUC is computed on.
+    :param test: share of all patients that are tested on, where there is no other folder for that.
+    """
+
+    base_lr: float = 0.001
+    last_layer_multiplier: float = 10.0
+    momentum: float = 0.9
+    gamma: float = 0.95
+    weight_decay: float = 0.0
+    batch_size: int = 128
+    epochs: int = 30
+    patience: int = 5
+    mirror: bool = False
+    features: bool = True
+    validation: float = 0.2
+    test: float = 0.5
+
+
+@dataclass(frozen=True)
+class ArmChoice:
+    """Which arms there are; they do not change one another's results.
+
+    :param list: their names, see :class:`caffe_port.study.arms.Arm`.
+    :param reduce_by: ``patient`` (video, exam, ...) or ``case`` (frame, image): what a smaller training set has fewer
+        of.
+    """
+
+    list: tuple[str, ...]
+    reduce_by: str = "patient"
+
+
+def versions() -> dict[str, str]:
+    """The software that a run depends on."""
+    return {
+        "caffe_port": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one run.
+
+    :param application: its name; ``app`` has its own settings.
+    :param seed: of splits, patches, initial weights, and the order of training.
+    :raises StudyError: a value is out of its range.
+    """
+
+    application: str
+    seed: int
+    data: Data
+    base: Base
+    arms: ArmChoice
+    training: Training = field(default_factory=Training)
+    app: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=versions)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**31:
+            raise StudyError(f"seed is {self.seed}.", remedy="It is 0 to 2147483647.")
+        for name, value, allowed in self._bounds():
+            if not allowed:
+                raise StudyError(f"{name} is {value}: out of range.")
+
+    def _bounds(self) -> Iterator[tuple[str, Any, bool]]:
+        training, arms = self.training, self.arms
+        for name in ("base_lr", "last_layer_multiplier", "gamma"):
+            yield f"training.{name}", getattr(training, name), 0 < getattr(training, name) < float("inf")
+        for name in ("batch_size", "epochs", "patience"):
+            yield f"training.{name}", getattr(training, name), getattr(training, name) > 0
+        for name in ("validation", "test"):
+            yield f"training.{name}", getattr(training, name), 0 < getattr(training, name) < 1
+        yield "training.momentum", training.momentum, 0 <= training.momentum < 1
+        yield "training.weight_decay", training.weight_decay, 0 <= training.weight_decay < float("inf")
+        yield "arms.list", arms.list, bool(arms.list) and len(set(arms.list)) == len(arms.list)
+        yield "arms.reduce_by", arms.reduce_by, arms.reduce_by in ("patient", "case")
+
+    def digest(self) -> str:
+        """A hash of whatever changes the result of an arm: all but the list of arms, the versions, and where files lie
+        (the base's files have hashes of their own, the data are compared with ``cases.csv``)."""
+        left_out = ("arms.list", "versions.", "data.train", "data.test", "base.net", "base.weights")
+        hashes = ("base.net_sha256", "base.weights_sha256")
+        flat = {key: value for key, value in self.flat().items() if key in hashes or not key.startswith(left_out)}
+        flat["data.test"] = bool(self.data.test)
+        return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its name: ``seed``, ``training.epochs``, ``app.patch_size``, ..."""
+        flat: dict[str, Any] = {}
+        for name, value in self.tables().items():
+            flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+        return flat
+
+    def tables(self) -> dict[str, Any]:
+        """As in study.toml: a dictionary of scalars, lists, and one level of tables."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    def changed(self, key: str, value: Any) -> Settings:
+        """These settings with another ``value`` for the one called ``key`` (see :meth:`flat`).
+
+        :raises StudyError: there is no such setting, or the value does not fit.
+        """
+        tables = self.tables()
+        section, _, name = key.rpartition(".")
+        known = tables.get(section) if section else tables
+        if not isinstance(known, dict) or name not in known or isinstance(known[name], dict):
+            raise StudyError(f"There is no setting '{key}'.", remedy=f"There are: {', '.join(self.flat())}.")
+        known[name] = value
+        return settings_of(tables, self.app)
+
+    def write(self, path: Path) -> None:
+        """Write ``study.toml``, whole or not at all."""
+        lines = ["# Everything that decides the result of this run. Written by caffe-port study."]
+        for name, value in self.tables().items():
+            if isinstance(value, dict):
+                lines += ["", f"[{name}]", *(f"{_key(key)} = {_toml(item, key)}" for key, item in value.items())]
+            else:
+                lines.append(f"{name} = {_toml(value, name)}")
+        with atomic_write(path, StudyError) as file:
+            file.write(("\n".join(lines) + "\n").encode())
+
+
+def read_settings(path: Path, app: Application) -> Settings:
+    """The settings in the file at ``path``, of a run of ``app``.
+
+    :raises StudyError: the file is absent, no TOML, of another application, or holds an unknown, missing or wrong
+        setting.
+    """
+    tables = read_toml(path)
+    try:
+        if tables.get("application") != app.name:
+            name = tables.get("application")
+            raise StudyError(f"This is a run of the application {name!r}, not of '{app.name}'.")
+        return settings_of(tables, app.defaults)
+    except StudyError as error:
+        raise error.at(file=path) from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a study.toml.
+
+    :raises StudyError: it is absent or no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        remedy = "Begin with 'caffe-port study prepare' or 'run', with --data."
+        raise StudyError("is not there: the folder holds no study.", file=path, remedy=remedy) from None
+    except (OSError, ValueError, RecursionError) as error:
+        remedy = "Mend it, or begin in a new folder."
+        raise StudyError(f"cannot be read as TOML: {error}.", file=path, remedy=remedy) from None
+
+
+def parse_value(text: str) -> Any:
+    """A value as in study.toml, where a text may go without its quotation marks."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, KeyError):
+        return text
+
+
+def settings_of(tables: Mapping[str, Any], app_defaults: Mapping[str, Any]) -> Settings:
+    """Settings from the tables of a study.toml (see :meth:`Settings.tables`); what is left out has its default."""
+    values = dict(tables)
+    given = _table(values.pop("app", {}), "app")
+    versions_given = {key: str(value) for key, value in _table(values.pop("versions", versions()), "versions").items()}
+    return replace(_build(Settings, values, ""), app=_app(given, app_defaults), versions=versions_given)
+
+
+def _app(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in given.items():
+        if key not in defaults:
+            raise StudyError(f"Unknown setting 'app.{key}'.", remedy=f"Known: {', '.join(defaults) or 'none'}.")
+        _like(value, defaults[key], f"app.{key}")
+    merged = {**defaults, **given}
+    whole = {key for key, value in defaults.items() if type(value) is float}
+    return {key: float(value) if key in whole else _plain(value) for key, value in merged.items()}
+
+
+def _like(value: Any, default: Any, name: str) -> None:
+    """Refuse a ``value`` of another type than ``default``."""
+    kinds: tuple[type, ...] = (type(default),)
+    if type(default) is float:
+        kinds = (float, int)
+    elif isinstance(default, (list, tuple)):
+        kinds = (list, tuple)
+    if default is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+        raise StudyError(f"{name} is {value!r}.", remedy=f"It must be of the kind of {default!r}.")
+
+
+def _build(kind: type, values: Mapping[str, Any], section: str) -> Any:
+    """A dataclass from a table, checked key by key."""
+    hints = get_type_hints(kind)
+    names = [f.name for f in fields(kind) if not (kind is Settings and f.name in ("app", "versions"))]
+    if unknown := [key for key in values if key not in names]:
+        raise StudyError(f"Unknown setting '{section}{unknown[0]}'.", remedy=f"Known: {', '.join(names)}.")
+    made = {key: _value(hints[key], value, f"{section}{key}") for key, value in values.items()}
+    try:
+        return kind(**made)
+    except TypeError:
+        required = [name for name in names if name not in made]
+        raise StudyError(f"A setting is missing: '{section}{required[0]}'.", remedy="Give it a value.") from None
+
+
+def _value(hint: Any, value: Any, name: str) -> Any:
+    if hasattr(hint, "__dataclass_fields__"):
+        return _build(hint, _table(value, name), f"{name}.")
+    if get_origin(hint) is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise StudyError(f"{name} is {value!r}.", remedy="It must be a list.")
+        return tuple(_value(get_args(hint)[0], item, name) for item in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+        raise StudyError(f"{name} is {value!r}.", remedy=f"It must be {words[hint]}.")
+    return value
+
+
+def _table(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise StudyError(f"'{name}' is {value!r}.", remedy=f"It must be a table: [{name}].")
+    return dict(value)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+
+
+def _toml(value: Any, name: str) -> str:
+    """A scalar or list in TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list):
+        return f"[{', '.join(_toml(item, name) for item in value)}]"
+    raise StudyError(
+        f"The setting '{name}' is {value!r}.", remedy="study.toml holds numbers, texts and lists of these."
+    )

@@ -1,0 +1,150 @@
+"""``caffe-port study`` on the tiny application of tests/study: its stages, its flags, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+from caffe_port.study import applications
+from tests.cli.process import Here, error_line
+from tests.study import tiny
+
+BASE = ["--base", "tiny.prototxt", "--weights", "tiny.caffemodel", "--mean", "128", "--scale", "0.02"]
+QUICK = ["--epochs", "2", "--set", "training.batch_size=16", "--set", "training.base_lr=0.01"]
+NEW = ["--data", "data", "--out", "run", *BASE, *QUICK]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tiny.write_data(tmp_path / "data", frames=4)
+    tiny.write_base(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def study(monkeypatch, capsys, folder):
+    monkeypatch.setitem(applications.APPLICATIONS, "tiny", "tests.study.tiny")
+    here = Here(monkeypatch, capsys)
+    return lambda *arguments: here("study", arguments[0], "tiny", *arguments[1:], cwd=folder)
+
+
+def test_stage_by_stage(study, folder):
+    assert study("prepare", *NEW, "--arms", "ip1,scratch", "--inits", "gaussian,msra").returncode == 0
+    result = study("train", "--out", "run")
+    assert result.returncode == 0
+    lines = re.findall(
+        r"^(\S+): AUC 0\.\d{4} on the validation set in epoch [12] of [12]$", result.stderr, re.MULTILINE
+    )
+    assert lines == ["ip1", "scratch", "scratch+msra"]
+    result = study("evaluate", "--out", "run")
+    assert result.stdout == "run/metrics.json\n"
+    metrics = json.loads((folder / "run" / "metrics.json").read_text())
+    assert list(metrics["arms"]) == lines
+    assert metrics["settings"]["training"]["epochs"] == 2
+    assert metrics["settings"]["data"]["train"] == str(folder / "data")
+    assert re.findall(r"^Testing .*", study("evaluate", "--out", "run").stderr) == [], "nothing is done twice"
+
+
+def test_report(study, folder, monkeypatch):
+    """The report is of the folder; what is in it is the affair of tests/study/report."""
+    study("prepare", *NEW, "--arms", "ip1")
+    error = error_line(study("report", "--out", "run"))
+    assert "run/metrics.json" in error
+    assert "study evaluate" in error
+
+
+def test_run_does_every_stage(study, folder):
+    """Up to the report, which the tiny application has none of."""
+    error = error_line(study("run", *NEW, "--arms", "ip1"))
+    assert "report" in error
+    assert (folder / "run" / "metrics.json").exists()
+    assert (folder / "run" / "scores.csv").exists()
+
+
+def test_progress_is_shown(study):
+    text = study("prepare", *NEW, "--arms", "ip1,ip1@0.5").stderr.splitlines()
+    assert text == [
+        f"{verb} {what} patches{part}"
+        for part in ("", " of 0.5 of the training set")
+        for what in ("training", "validation")
+        for verb in ("Counting", "Storing")
+    ]
+
+
+def test_fractions_and_draws(study, folder):
+    assert study("prepare", *NEW, "--arms", "ip1", "--fractions", "1,1/2", "--draws", "2").returncode == 0
+    assert '["ip1", "ip1@0.5", "ip1@0.5#2"]' in (folder / "run" / "study.toml").read_text()
+    assert study("train", "--out", "run", "--arms", "ip1@0.5#2").returncode == 0
+    assert [path.name for path in (folder / "run" / "arms").iterdir()] == ["ip1@0.5#2"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "cause"),
+    [
+        (["--seed", "2"], "This run has seed = 1, not 2"),
+        (["--epochs", "3"], "training.epochs = 2, not 3"),
+        (["--set", "windows=4"], "app.windows = 3, not 4"),
+        (["--set", "training.gamma=0.5"], "training.gamma = 0.95, not 0.5"),
+        (["--mean", "1,2,3"], "base.mean = [128.0], not [1.0, 2.0, 3.0]"),
+        (["--scale", "1"], "base.scale = 0.02, not 1.0"),
+        (["--data", "other"], "data.train = "),
+        (["--test-data", "other"], "data.test = "),
+        (["--base", "other.prototxt"], "base.net = "),
+        (["--weights", "other.caffemodel"], "base.weights = "),
+        (["--arms", "scratch"], "no arm 'scratch' (arms.list)"),
+        (["--set", "windws=4"], "no setting 'app.windws'"),
+        (["--set", "windows"], "not KEY=VALUE"),
+    ],
+)
+def test_a_run_has_its_settings(study, folder, flags, cause):
+    study("prepare", *NEW, "--arms", "ip1")
+    for suffix in ("prototxt", "caffemodel"):
+        shutil.copy(folder / f"tiny.{suffix}", folder / f"other.{suffix}")
+    shutil.copytree(folder / "data", folder / "other")
+    assert cause in error_line(study("train", "--out", "run", *flags))
+
+
+def test_the_same_flags_again_are_no_other_settings(study):
+    for _ in range(2):
+        assert study("prepare", *NEW, "--arms", "ip1", "--seed", "3", "--set", "windows=2").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (["prepare", "--out", "run"], "no run in 'run' yet"),
+        (["prepare", "--out", "run", "--data", "none", *BASE], "--data is no folder"),
+        (["prepare", *NEW, "--dataset", "waves"], "knows no data set 'waves'. It knows: stripes"),
+        (["prepare", *NEW, "--arms", "conv9-ip1"], "no arm 'conv9-ip1'"),
+        (["prepare", *NEW, "--size", "3"], "Give height and width"),
+        (["prepare", *NEW, "--base", "none.prototxt"], "none.prototxt"),
+        (["prepare", *NEW, "--mean", "none.binaryproto"], "none.binaryproto"),
+        (["prepare", "--data", "data", "--out", "run"], "need weights"),
+        (["train", *NEW], "not there. Run 'caffe-port study prepare' first"),
+        (["prepare", *NEW, "--seed", "-1"], "seed is -1"),
+    ],
+)
+def test_what_cannot_be_begun(study, arguments, cause):
+    assert cause in error_line(study(*arguments))
+
+
+@pytest.mark.parametrize("flags", [["--fractions", "half"], ["--fractions", "1/0"], ["--jobs", "0"], ["--epochs", "x"]])
+def test_flags_that_are_none(study, flags):
+    result = study("prepare", *NEW, *flags)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_application(monkeypatch, capsys, folder):
+    here = Here(monkeypatch, capsys)
+    error = error_line(here("study", "run", "teeth", "--out", "run", cwd=folder))
+    assert error == "Unknown application 'teeth'. There are: interfaces, frames."
+
+
+def test_a_run_of_another_application(study, monkeypatch, capsys, folder):
+    study("prepare", *NEW, "--arms", "ip1")
+    here = Here(monkeypatch, capsys)
+    assert "run of the application 'tiny'" in error_line(here("study", "train", "frames", "--out", "run", cwd=folder))
