@@ -33,6 +33,14 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise FormatError("is nested too deeply.", file=path) from cause
 
 
+def read_value(text: str) -> Any:
+    """A single value, as it stands behind a key; what is none, such as a text without its quotation marks, is text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError, RecursionError):
+        return text
+
+
 def _place(message: str) -> tuple[str, int | None, int | None]:
     """What tomllib says is wrong, and the line and column that it adds in words."""
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)

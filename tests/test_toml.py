@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from caffe_port.errors import FormatError
-from caffe_port.toml import read_toml
+from caffe_port.toml import read_toml, read_value
 
 
 def test_a_file(tmp_path):
@@ -36,3 +36,21 @@ def test_what_cannot_be_read(tmp_path):
         read_toml(tmp_path / "absent.toml")
     with pytest.raises(FormatError, match="cannot be read: Is a directory"):
         read_toml(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("0.5", 0.5),
+        ("true", True),
+        ("[1, 2]", [1, 2]),
+        ('"3"', "3"),
+        ("joint", "joint"),
+        ("", ""),
+        ("[" * 9999, "[" * 9999),
+    ],
+)
+def test_single_values(text, value):
+    assert read_value(text) == value
+    assert type(read_value(text)) is type(value)

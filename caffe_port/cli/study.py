@@ -31,9 +31,12 @@ class _Commas(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
         """The values."""
         try:
-            return tuple(self.kind(part.strip()) for part in value.split(",") if part.strip())
+            values = tuple(self.kind(part.strip()) for part in value.split(",") if part.strip())
         except (ValueError, ZeroDivisionError):
+            values = ()
+        if not values:
             self.fail(f"'{value}' is no list of that kind.", param, ctx)
+        return values
 
 
 def _fraction(text: str) -> float:
@@ -257,12 +260,12 @@ def _changes(flags: Mapping[str, Any], base: Base, known: bool) -> Iterator[tupl
 
 def _assignment(text: str) -> tuple[str, Any]:
     """Name and value of ``--set``; values are as in study.toml, where texts may go without quotes."""
-    from caffe_port.study.settings import parse_value
+    from caffe_port.toml import read_value
 
     key, sign, value = (part.strip() for part in text.partition("="))
     if not sign or not key:
         raise StudyError(f"--set {text}: not KEY=VALUE.")
-    return key if "." in key else f"app.{key}", parse_value(value)
+    return key if "." in key else f"app.{key}", read_value(value)
 
 
 # -- the terminal -----------------------------------------------------------------------------------------------------

@@ -23,6 +23,9 @@ ACCESS = {
 #: What a file is.
 KINDS = ("archive", "weights", "mean")
 
+#: What a class folder stands for whose images the study leaves out on purpose.
+LEFT_OUT = "left-out"
+
 #: A key and what is wrong with its value.
 Fault = tuple[str, str]
 
@@ -130,7 +133,8 @@ class Labels(Record):
     """What the labels say and how they are stored.
 
     :param format: in words.
-    :param classes: for labels by folder: what each folder's name stands for in the study.
+    :param classes: for labels by folder: what each folder's name stands for in the study, its word for the class, or
+        :data:`LEFT_OUT`.
     """
 
     format: str

@@ -68,7 +68,11 @@ class Arm:
         draw = int((match and match["draw"]) or 1)
         known = depth in depths(body) and 0 < fraction <= 1 and draw > 0
         if not known or init not in INITIALISATIONS or (init != "gaussian" and depth != SCRATCH):
-            raise StudyError(f"There is no arm '{name}'.", remedy=f"There are: {', '.join(depths(body))}.")
+            raise StudyError(
+                f"There is no arm '{name}'.",
+                remedy=f"There are: {', '.join(depths(body))}; scratch also with +xavier or +msra; all with @F for a "
+                "share F of the training set, above 0 and at most 1.",
+            )
         return cls(depth, init, fraction, draw)
 
     def first(self, body: Body) -> int:

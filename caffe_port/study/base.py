@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,8 @@ class Base:
             "size": len(self.size) != 2 or min(self.size, default=0) < 1,
             "channels": self.channels not in (1, 3),
             "order": self.order not in ("BGR", "RGB"),
-            "mean": len(self.mean) not in (0, 1, self.channels),
+            "mean": len(self.mean) not in (0, 1, self.channels) or not all(map(math.isfinite, self.mean)),
+            "scale": self.scale == 0 or not math.isfinite(self.scale),
         }
         for name in (name for name, is_wrong in wrong.items() if is_wrong):
             raise StudyError(f"base.{name} is {getattr(self, name)}.", remedy="Nets for images of 1 or 3 channels fit.")
@@ -89,10 +91,7 @@ class Base:
         :raises CaffeError: they have not.
         """
         if not self.weights:
-            raise StudyError(
-                "The arms that fine-tune need weights.",
-                remedy="Give --weights; those of the paper's AlexNet are bvlc_alexnet.caffemodel.",
-            )
+            raise StudyError("The arms that fine-tune need weights.", remedy=_how_to_get_weights(self.net))
         _check_hash(self.weights, self.weights_sha256, "weights")
         Net(self.body().below_score((1, self.channels, *self.size)), self.weights, missing="error")
 
@@ -150,6 +149,8 @@ def open_base(
     :raises CaffeError: a file cannot be read, or the net is no classifier of images of a known size.
     """
     path = str(Path(net).resolve()) if net else str(prototxt(ALEXNET))
+    if weights and not Path(weights).exists():
+        raise StudyError("There is no such file of weights.", file=weights, remedy=_how_to_get_weights(path))
     body = Body.of(read_net(path, blobs=False), file=path)
     found = body.source
     transform = found.transform
@@ -174,6 +175,16 @@ def open_base(
         mean=tuple(float(value) for value in values),
         scale=transform.scale if scale is None else scale,
         padding=padding,
+    )
+
+
+def _how_to_get_weights(net: str) -> str:
+    if net != str(prototxt(ALEXNET)):
+        return "Give --weights, or train from scratch only: --arms scratch."
+    name = "bvlc_alexnet.caffemodel"
+    return (
+        f"Fetch those of the paper's AlexNet with 'caffe-port data fetch bvlc_alexnet --file {name}', then give "
+        f"--weights {name}; or choose another net with --base."
     )
 
 

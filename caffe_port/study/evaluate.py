@@ -14,7 +14,7 @@ from caffe_port.net import Net
 from caffe_port.study.arms import Arm
 from caffe_port.study.cases import Application, Row
 from caffe_port.study.folder import RunFolder, read_made, read_table, write_record, write_table
-from caffe_port.study.prepare import Bars, read_split, silent
+from caffe_port.study.prepare import Bars, read_same_split, silent
 from caffe_port.study.settings import Settings, versions
 from caffe_port.study.statistics.comparisons import PairTest, auc_tests, error_tests
 from caffe_port.study.train import read_done
@@ -39,7 +39,7 @@ def score_arm(
     if read_measures(target, settings) is not None:
         return
     net = Net(target / "deploy.prototxt", target / "best.caffemodel").to(device)
-    cases = read_split(app, settings).test
+    cases = read_same_split(folder, app, settings).test
     with bars(f"Testing {arm.name} on {len(cases)} cases") as progress:
         rows = app.score(net, cases, settings, progress)
     pictures = target / PICTURES
@@ -53,19 +53,19 @@ def score_handcrafted(folder: RunFolder, app: Application, settings: Settings, b
     """The same for the handcrafted competitor, which learns from all training cases."""
     if read_measures(folder.handcrafted, settings) is not None:
         return
-    split = read_split(app, settings)
+    split = read_same_split(folder, app, settings)
     with bars("Handcrafted competitor") as progress:
         rows = app.handcrafted(split.train, split.test, settings, progress)
     _finish(folder.handcrafted, app, settings, rows, {})
 
 
 def read_measures(target: Path, settings: Settings) -> dict[str, Any] | None:
-    """What was measured in the folder of an arm; None if it was not.
+    """What was measured in the folder of an arm; None if it was not, or its scores are gone.
 
     :raises StudyError: it was with other settings.
     """
     record = read_made(target / "measures.json", settings.digest(), ("measures",))
-    return None if record is None else dict(record["measures"])
+    return None if record is None or not (target / "scores.csv").exists() else dict(record["measures"])
 
 
 def _finish(target: Path, app: Application, settings: Settings, rows: list[Row], more: Mapping[str, Any]) -> None:

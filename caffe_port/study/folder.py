@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +45,41 @@ class RunFolder:
         """The LMDBs of training and validation patches, from the folder of the run."""
         return f"lmdb/train{subset}", f"lmdb/val{subset}"
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Work in the folder of a run that has begun while no other process does.
+
+        The system lifts the lock of a process that ends, however it ends.
+
+        :raises StudyError: another one works here, or ``study.toml`` may not be written.
+        """
+        with ExitStack() as stack:
+            try:
+                fcntl.flock(stack.enter_context(self.settings.open("r+b")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StudyError(
+                    "is in use: another process works on this run.",
+                    file=self.root,
+                    remedy="Wait until it is done, or stop it and run the same command again.",
+                ) from None
+            except OSError as error:
+                raise StudyError(f"cannot be locked: {error.strerror}.", file=self.settings) from None
+            yield
+
     def clear_unfinished(self) -> None:
         """Remove what former processes left half made. Not while another one works here."""
         for path in [*self.root.glob(f"lmdb/*{_PART}"), *self.root.glob(f"features/*{_PART}")]:
             shutil.rmtree(path, ignore_errors=True)
+        for path in self.root.rglob(f".*{_PART}"):
+            path.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Remove a run of which no patches are made yet, so that it can be begun with other settings."""
+        shutil.rmtree(self.root / "lmdb", ignore_errors=True)
+        for path in [*self.root.glob("patches*.csv"), self.cases, self.settings]:
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # something of the user's is in it
+            self.root.rmdir()
 
 
 def make_folder(target: Path, fill: Callable[[Path], None]) -> None:
@@ -81,14 +114,16 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
     """The rows of a CSV file.
 
-    :raises StudyError: it is absent, damaged, or lacks one of ``columns``.
+    :raises StudyError: it is absent, damaged or empty, or lacks one of ``columns``.
     """
-    remedy = "Remove it and run the same command again."
+    remedy = "Remove it and run the stage that makes it again."
     try:
         reader = csv.DictReader(
             io.StringIO(path.read_bytes().decode("utf-8", "surrogateescape"), newline=""), strict=True
         )
         rows = list(reader)
+    except FileNotFoundError:
+        raise StudyError("is not there.", file=path, remedy="Run the stage that makes it again.") from None
     except (OSError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise StudyError(f"cannot be read: {reason}.", file=path, remedy=remedy) from None
@@ -96,6 +131,8 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
         raise StudyError(f"The column '{missing[0]}' is missing.", file=path, remedy=remedy)
     if any(None in row or None in row.values() for row in rows):
         raise StudyError("A row is longer or shorter than the header.", file=path, remedy=remedy)
+    if not rows:
+        raise StudyError("holds no row.", file=path, remedy=remedy)
     return rows
 
 

@@ -10,9 +10,10 @@ import contextlib
 import csv
 import multiprocessing
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,17 +103,37 @@ def run_jobs(
 def _in_processes(jobs: Sequence[Job], workers: int, bars: Bars) -> list[str | None]:
     threads = max(1, (os.cpu_count() or 1) // workers)
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads,)) as pool:
-        futures = [pool.submit(job.run) for job in jobs]
-        with _counted(jobs, bars) as look:
-            while not all(future.done() for future in futures):
+        with _interrupts_ignored():
+            futures = [pool.submit(job.run) for job in jobs]
+        try:
+            with _counted(jobs, bars) as look:
+                while not all(future.done() for future in futures):
+                    look()
+                    time.sleep(LOOK)
                 look()
-                time.sleep(LOOK)
-            look()
+        except BaseException:  # an interrupt: the pool would wait for its workers
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
         try:
             return [future.result() for future in futures]
         except BrokenExecutor as error:
             raise _lost(error) from None
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """For the moment in which processes begin, which then ignore Ctrl-C: it is this process that ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread sets handlers, and is interrupted
+        return
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _start_worker(threads: int) -> None:

@@ -6,11 +6,12 @@ learned from patches is wrong there. For small nets, of which most of a patch is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from caffe_port.errors import NetError, StudyError
+from caffe_port.layers.base import Shape
 from caffe_port.layers.vision.pooling import Pooling
 from caffe_port.net import Net
 from caffe_port.proto import pb
@@ -46,22 +47,35 @@ def fitting_size(body: Body, channels: int, size: Sequence[int]) -> tuple[int, i
     if first is None:
         raise StudyError("The net has no InnerProduct layer.", remedy="Keep its padding: --padding.")
     shape, bottom = (1, channels, *size), body.layers[first].bottom[0]
-    wanted = None
+    wanted: Shape | None = None
     if body.layers[first].name != body.learnable[-1]:
         wanted = Net(_below(body.layers[:first], shape)).blob_shapes[bottom][2:]
-    smallest, largest = max(size), _LARGEST * max(size)
-    net = Net(_below(without_padding(body).layers[:first], (1, channels, largest, largest)))
-    for side in range(smallest, largest + 1):
+    for side in _sides(_below(without_padding(body).layers[:first], shape), max(size), bottom, wanted):
+        return side, side
+    raise StudyError(
+        f"No input from {max(size)} to {_LARGEST * max(size)} pixels suits the net without its padding.",
+        remedy="Keep its padding: --padding.",
+    )
+
+
+def _sides(net_param: Any, smallest: int, bottom: str, wanted: Shape | None) -> Iterator[int]:
+    """Sides of inputs in which every pooling window lies, and the blob ``bottom`` has the ``wanted`` height and width.
+
+    :param wanted: None: any.
+    """
+    dims = net_param.layer[0].input_param.shape[0].dim
+    dims[2:] = [_LARGEST * smallest] * 2
+    try:
+        net = Net(net_param)
+    except NetError:  # branches that only padding makes equally large
+        return
+    for side in range(smallest, dims[2] + 1):
         try:
-            net.reshape({"data": (1, channels, side, side)})
+            net.reshape({"data": (*dims[:2], side, side)})
         except NetError:
             continue
         if _windows_fit(net) and wanted in (None, net.blob_shapes[bottom][2:]):
-            return side, side
-    raise StudyError(
-        f"No input from {smallest} to {largest} pixels suits the net without its padding.",
-        remedy="Keep its padding: --padding.",
-    )
+            yield side
 
 
 def _below(layers: Sequence[Any], shape: Sequence[int]) -> Any:

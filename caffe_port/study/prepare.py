@@ -56,6 +56,18 @@ def read_split(app: Application, settings: Settings) -> Split:
     return Split(cases, test)
 
 
+def read_same_split(folder: RunFolder, app: Application, settings: Settings) -> Split:
+    """The split of a run that is prepared, without the warnings that the first stage has given.
+
+    :raises StudyError: the data are others than those that the run began with.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CaffeWarning)
+        split = read_split(app, settings)
+    _check_cases(folder, _case_rows(split, settings))
+    return split
+
+
 def examples(split: Split, settings: Settings, arm: Arm) -> tuple[list[Case], list[Case]]:
     """The cases of an arm's training set that are learned from, and those of its validation set.
 
@@ -73,7 +85,11 @@ def prepare(folder: RunFolder, app: Application, settings: Settings, arms: Seque
     :raises StudyError: what is there was made of other data or with other settings.
     """
     split = read_split(app, settings)
-    _write_cases(folder, split, settings)
+    rows = _case_rows(split, settings)
+    if folder.cases.exists():
+        _check_cases(folder, rows)
+    else:
+        write_table(folder.cases, CASE_COLUMNS, rows)
     for arm in {arm.subset: arm for arm in arms}.values():
         if read_prepared(folder, settings, arm.subset) is None:
             _Preparation(folder, app, settings, arm, bars).run(*examples(split, settings, arm))
@@ -81,11 +97,13 @@ def prepare(folder: RunFolder, app: Application, settings: Settings, arms: Seque
 
 
 def read_prepared(folder: RunFolder, settings: Settings, subset: str) -> dict[str, Any] | None:
-    """The numbers of patches of a training set, ``train`` and ``val``; None while it is not made.
+    """The numbers of patches of a training set, ``train`` and ``val``; None while it is not made, or not whole.
 
     :raises StudyError: it was made with other settings.
     """
-    return read_made(_mark(folder, subset), settings.digest(), ("train", "val"))
+    made = read_made(_mark(folder, subset), settings.digest(), ("train", "val"))
+    whole = [folder.patches(subset), *(folder.root / name / "data.mdb" for name in folder.databases(subset))]
+    return made if all(path.exists() for path in whole) else None
 
 
 def _mark(folder: RunFolder, subset: str) -> Any:
@@ -93,7 +111,8 @@ def _mark(folder: RunFolder, subset: str) -> Any:
     return folder.root / "lmdb" / f"prepared{subset}.json"
 
 
-def _write_cases(folder: RunFolder, split: Split, settings: Settings) -> None:
+def _case_rows(split: Split, settings: Settings) -> list[dict[str, str]]:
+    """The rows of ``cases.csv``."""
     whole = Arm("")
     learned, validated = examples(split, settings, whole)
     validation = {case.id for case in validated} - {case.id for case in learned}
@@ -103,14 +122,17 @@ def _write_cases(folder: RunFolder, split: Split, settings: Settings) -> None:
             part = "val" if name == "train" and case.id in validation else name
             label = "" if case.label is None else str(case.label)
             rows.append({"case": case.id, "patient": case.patient, "split": part, "label": label})
-    if folder.cases.exists():
-        if [{key: row[key] for key in CASE_COLUMNS} for row in read_table(folder.cases, CASE_COLUMNS)] != rows:
-            remedy = "Put the data back as they were, or begin in a new folder."
-            raise StudyError(
-                "does not agree with the data: cases were added, lost or moved.", file=folder.cases, remedy=remedy
-            )
-    else:
-        write_table(folder.cases, CASE_COLUMNS, rows)
+    return rows
+
+
+def _check_cases(folder: RunFolder, rows: list[dict[str, str]]) -> None:
+    """Refuse data of which ``cases.csv`` has not these rows."""
+    if [{key: row[key] for key in CASE_COLUMNS} for row in read_table(folder.cases, CASE_COLUMNS)] != rows:
+        raise StudyError(
+            "does not agree with the data: cases were added, lost or moved.",
+            file=folder.cases,
+            remedy="Put the data back as they were, or begin in a new folder.",
+        )
 
 
 class _Preparation:

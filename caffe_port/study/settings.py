@@ -5,27 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from caffe_port.errors import StudyError
+from caffe_port.errors import FormatError, StudyError
 from caffe_port.files import atomic_write
 from caffe_port.study.base import Base
+from caffe_port.study.tables import build, build_like, plain, table, to_toml
+from caffe_port.toml import read_toml
 from caffe_port.version import __version__
 
 if TYPE_CHECKING:
     from caffe_port.study.cases import Application
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -147,7 +143,7 @@ class Settings:
 
     def tables(self) -> dict[str, Any]:
         """As in study.toml: a dictionary of scalars, lists, and one level of tables."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
 
     def changed(self, key: str, value: Any) -> Settings:
         """These settings with another ``value`` for the one called ``key`` (see :meth:`flat`).
@@ -164,23 +160,18 @@ class Settings:
 
     def write(self, path: Path) -> None:
         """Write ``study.toml``, whole or not at all."""
-        lines = ["# Everything that decides the result of this run. Written by caffe-port study."]
-        for name, value in self.tables().items():
-            if isinstance(value, dict):
-                lines += ["", f"[{name}]", *(f"{_key(key)} = {_toml(item, key)}" for key, item in value.items())]
-            else:
-                lines.append(f"{name} = {_toml(value, name)}")
+        heading = "# Everything that decides the result of this run. Written by caffe-port study.\n"
         with atomic_write(path, StudyError) as file:
-            file.write(("\n".join(lines) + "\n").encode())
+            file.write((heading + to_toml(self.tables())).encode())
 
 
 def read_settings(path: Path, app: Application) -> Settings:
     """The settings in the file at ``path``, of a run of ``app``.
 
-    :raises StudyError: the file is absent, no TOML, of another application, or holds an unknown, missing or wrong
-        setting.
+    :raises StudyError: the file is absent, of another application, or holds an unknown, missing or wrong setting.
+    :raises FormatError: it is no TOML.
     """
-    tables = read_toml(path)
+    tables = _tables(path)
     try:
         if tables.get("application") != app.name:
             name = tables.get("application")
@@ -190,115 +181,21 @@ def read_settings(path: Path, app: Application) -> Settings:
         raise error.at(file=path) from None
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a study.toml.
-
-    :raises StudyError: it is absent or no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+def _tables(path: Path) -> dict[str, Any]:
+    if not path.exists():
         remedy = "Begin with 'caffe-port study prepare' or 'run', with --data."
-        raise StudyError("is not there: the folder holds no study.", file=path, remedy=remedy) from None
-    except (OSError, ValueError, RecursionError) as error:
-        remedy = "Mend it, or begin in a new folder."
-        raise StudyError(f"cannot be read as TOML: {error}.", file=path, remedy=remedy) from None
-
-
-def parse_value(text: str) -> Any:
-    """A value as in study.toml, where a text may go without its quotation marks."""
+        raise StudyError("is not there: the folder holds no study.", file=path, remedy=remedy)
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, KeyError):
-        return text
+        return read_toml(path)
+    except FormatError as error:
+        error.remedy = "Mend it, or begin in a new folder."
+        raise
 
 
 def settings_of(tables: Mapping[str, Any], app_defaults: Mapping[str, Any]) -> Settings:
     """Settings from the tables of a study.toml (see :meth:`Settings.tables`); what is left out has its default."""
     values = dict(tables)
-    given = _table(values.pop("app", {}), "app")
-    versions_given = {key: str(value) for key, value in _table(values.pop("versions", versions()), "versions").items()}
-    return replace(_build(Settings, values, ""), app=_app(given, app_defaults), versions=versions_given)
-
-
-def _app(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    for key, value in given.items():
-        if key not in defaults:
-            raise StudyError(f"Unknown setting 'app.{key}'.", remedy=f"Known: {', '.join(defaults) or 'none'}.")
-        _like(value, defaults[key], f"app.{key}")
-    merged = {**defaults, **given}
-    whole = {key for key, value in defaults.items() if type(value) is float}
-    return {key: float(value) if key in whole else _plain(value) for key, value in merged.items()}
-
-
-def _like(value: Any, default: Any, name: str) -> None:
-    """Refuse a ``value`` of another type than ``default``."""
-    kinds: tuple[type, ...] = (type(default),)
-    if type(default) is float:
-        kinds = (float, int)
-    elif isinstance(default, (list, tuple)):
-        kinds = (list, tuple)
-    if default is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
-        raise StudyError(f"{name} is {value!r}.", remedy=f"It must be of the kind of {default!r}.")
-
-
-def _build(kind: type, values: Mapping[str, Any], section: str) -> Any:
-    """A dataclass from a table, checked key by key."""
-    hints = get_type_hints(kind)
-    names = [f.name for f in fields(kind) if not (kind is Settings and f.name in ("app", "versions"))]
-    if unknown := [key for key in values if key not in names]:
-        raise StudyError(f"Unknown setting '{section}{unknown[0]}'.", remedy=f"Known: {', '.join(names)}.")
-    made = {key: _value(hints[key], value, f"{section}{key}") for key, value in values.items()}
-    try:
-        return kind(**made)
-    except TypeError:
-        required = [name for name in names if name not in made]
-        raise StudyError(f"A setting is missing: '{section}{required[0]}'.", remedy="Give it a value.") from None
-
-
-def _value(hint: Any, value: Any, name: str) -> Any:
-    if hasattr(hint, "__dataclass_fields__"):
-        return _build(hint, _table(value, name), f"{name}.")
-    if get_origin(hint) is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise StudyError(f"{name} is {value!r}.", remedy="It must be a list.")
-        return tuple(_value(get_args(hint)[0], item, name) for item in value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-        raise StudyError(f"{name} is {value!r}.", remedy=f"It must be {words[hint]}.")
-    return value
-
-
-def _table(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise StudyError(f"'{name}' is {value!r}.", remedy=f"It must be a table: [{name}].")
-    return dict(value)
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "__dataclass_fields__"):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
-
-
-def _toml(value: Any, name: str) -> str:
-    """A scalar or list in TOML."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, list):
-        return f"[{', '.join(_toml(item, name) for item in value)}]"
-    raise StudyError(
-        f"The setting '{name}' is {value!r}.", remedy="study.toml holds numbers, texts and lists of these."
-    )
+    given = table(values.pop("app", {}), "app")
+    software = {key: str(value) for key, value in table(values.pop("versions", versions()), "versions").items()}
+    settings: Settings = build(Settings, values, left_out=("app", "versions"))
+    return replace(settings, app=build_like(given, app_defaults, "app."), versions=software)

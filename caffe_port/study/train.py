@@ -226,7 +226,8 @@ class _Training:
         if not states:
             return []
         last = max(states)
-        rows = read_table(self.folder / "history.csv", HISTORY)
+        table = self.folder / "history.csv"
+        rows = read_table(table, HISTORY) if table.exists() else []
         try:
             epoch = self.schedule.ends.index(last) + 1
             history = [{key: (int if key == "epoch" else float)(row[key]) for key in HISTORY} for row in rows[:epoch]]

@@ -118,11 +118,21 @@ def test_the_same_flags_again_are_no_other_settings(study):
         (["prepare", "--out", "run"], "no run in 'run' yet"),
         (["prepare", "--out", "run", "--data", "none", *BASE], "--data is no folder"),
         (["prepare", *NEW, "--dataset", "waves"], "knows no data set 'waves'. It knows: stripes"),
-        (["prepare", *NEW, "--arms", "conv9-ip1"], "no arm 'conv9-ip1'"),
+        (
+            ["prepare", *NEW, "--arms", "conv9-ip1"],
+            "no arm 'conv9-ip1'. There are: conv1-ip1, conv2-ip1, ip1,",
+        ),
+        (["prepare", *NEW, "--fractions", "0"], "no arm 'conv1-ip1@0'. There are: "),
+        (["prepare", *NEW, "--inits", "zero"], "no arm 'scratch+zero'. There are: "),
+        (["prepare", *NEW, "--scale", "nan"], "base.scale is nan"),
         (["prepare", *NEW, "--size", "3"], "Give height and width"),
         (["prepare", *NEW, "--base", "none.prototxt"], "none.prototxt"),
         (["prepare", *NEW, "--mean", "none.binaryproto"], "none.binaryproto"),
-        (["prepare", "--data", "data", "--out", "run"], "need weights"),
+        (["prepare", "--data", "data", "--out", "run"], "'caffe-port data fetch bvlc_alexnet --file bvlc_alexnet.caff"),
+        (
+            ["prepare", *NEW, "--weights", "w.caffemodel"],
+            "There is no such file of weights. Give --weights",
+        ),
         (["train", *NEW], "not there. Run 'caffe-port study prepare' first"),
         (["prepare", *NEW, "--seed", "-1"], "seed is -1"),
     ],
@@ -131,7 +141,9 @@ def test_what_cannot_be_begun(study, arguments, cause):
     assert cause in error_line(study(*arguments))
 
 
-@pytest.mark.parametrize("flags", [["--fractions", "half"], ["--fractions", "1/0"], ["--jobs", "0"], ["--epochs", "x"]])
+@pytest.mark.parametrize(
+    "flags", [["--fractions", "half"], ["--fractions", "1/0"], ["--arms", ","], ["--jobs", "0"], ["--epochs", "0"]]
+)
 def test_flags_that_are_none(study, flags):
     result = study("prepare", *NEW, *flags)
     assert result.returncode == 2

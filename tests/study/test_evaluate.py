@@ -104,6 +104,18 @@ def test_tested_twice_is_tested_once(tested):
     assert write_metrics(study.folder, study.app, study.settings, study.arms) == metrics
 
 
+def test_scores_that_are_lost_are_made_again(tested):
+    study, _ = tested
+    path = study.folder.arm("ip1") / "scores.csv"
+    before = path.read_bytes()
+    path.write_text("case,label,score\n")
+    with pytest.raises(StudyError, match=r"scores\.csv: holds no row\. Remove it"):
+        study.evaluate()
+    path.unlink()
+    study.evaluate()
+    assert path.read_bytes() == before
+
+
 def test_an_arm_that_is_not_trained(make_study):
     study = make_study()
     with pytest.raises(StudyError, match="ip1 is not trained"):

@@ -32,6 +32,7 @@ def test_tables_read_back(tmp_path):
         ("a,b\n1\n", "longer or shorter"),
         ("a\n1,2\n", "longer or shorter"),
         ('a\n"1', "cannot be read"),
+        ("a\n", "holds no row"),
     ],
 )
 def test_damaged_tables(tmp_path, text, cause):
@@ -39,7 +40,7 @@ def test_damaged_tables(tmp_path, text, cause):
     with pytest.raises(StudyError, match=cause) as error:
         read_table(tmp_path / "t.csv", ["a"])
     assert str(tmp_path / "t.csv") in str(error.value)
-    with pytest.raises(StudyError, match="cannot be read: No such file"):
+    with pytest.raises(StudyError, match="is not there"):
         read_table(tmp_path / "none.csv")
 
 
@@ -78,5 +79,6 @@ def test_a_folder_appears_whole(tmp_path):
 def test_what_killed_processes_left(tmp_path):
     for name in ("lmdb/train.part", "features/conv2_train.0a1b.part", "lmdb/train"):
         (tmp_path / name).mkdir(parents=True)
+    (tmp_path / ".patches.csv.0a1b.part").touch()
     RunFolder(tmp_path).clear_unfinished()
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["features", "lmdb", "lmdb/train"]

@@ -93,23 +93,29 @@ def test_an_arm_that_fails_does_not_keep_the_others(make_study):
         assert (study.folder.arm(arm) / "done.json").exists()
 
 
-def test_workers_end_with_the_process_that_they_work_for(make_study, tmp_path):
-    """Killed, it cannot tell them; and the run goes on afterwards."""
+@pytest.mark.parametrize("ended", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_the_process_that_they_work_for(make_study, tmp_path, ended):
+    """Killed, it cannot tell them. Ctrl-C interrupts all of them: it ends them, and they say nothing."""
     study = make_study(arms=("scratch", "conv1-ip1"), epochs=4000, patience=4000)
     line = [sys.executable, "-m", "tests.study.command", "study", "train", "tiny", "--jobs", "2"]
     line += ["--out", str(study.folder.root)]
-    process = subprocess.Popen(line, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        line, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     logs = [study.folder.arm(arm) / "history.csv" for arm in ("scratch", "conv1-ip1")]
     until = time.monotonic() + 60
     while time.monotonic() < until and not all(path.exists() for path in logs):
         time.sleep(0.1)
     assert all(path.exists() for path in logs), "both arms are at work"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    (os.kill if ended == signal.SIGKILL else os.killpg)(process.pid, ended)
+    process.wait(timeout=20)
     until = time.monotonic() + 20
     while time.monotonic() < until and _alive(process.pid):
         time.sleep(0.1)
     assert not _alive(process.pid)
+    text = process.communicate()[1]
+    assert "Traceback" not in text
+    assert text.endswith("Aborted!\n") == (ended == signal.SIGINT)
 
 
 def _alive(session):

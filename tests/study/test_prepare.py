@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections import Counter
 
 import cv2
@@ -14,6 +15,7 @@ from caffe_port.data.datum import decode_record
 from caffe_port.errors import CaffeWarning, DataError, StudyError
 from caffe_port.study.cases import Patch
 from caffe_port.study.folder import read_table
+from caffe_port.study.prepare import read_same_split
 from caffe_port.study.run import Study
 from tests.study import tiny
 
@@ -70,6 +72,9 @@ def test_another_folder_to_test_on(make_settings, material, tmp_path):
         study.prepare()
     counts = Counter(row["split"] for row in read_table(study.folder.cases))
     assert counts == {"train": 36, "val": 12, "test": 12}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # later stages do not say it again
+        assert len(read_same_split(study.folder, study.app, settings).test) == 12
 
 
 def test_three_classes(make_study):
@@ -137,6 +142,16 @@ def test_half_made_databases_are_made_anew(make_study):
     assert not list(study.folder.root.rglob("*.part"))
 
 
+@pytest.mark.parametrize("path", ["patches.csv", "lmdb/val/data.mdb"])
+def test_what_is_lost_is_made_again(make_study, path):
+    study = make_study()
+    lost = study.folder.root / path
+    before = lost.read_bytes()
+    lost.unlink()
+    study.prepare()
+    assert lost.read_bytes() == before
+
+
 @pytest.mark.parametrize("change", ["lost", "added", "moved"])
 def test_other_data_than_before(make_study, material, tmp_path, change):
     shutil.copytree(material / "data", tmp_path / "data")
@@ -150,8 +165,9 @@ def test_other_data_than_before(make_study, material, tmp_path, change):
         some.rename(tmp_path / "data" / some.name.replace("p0", "p1x"))
     else:
         some.unlink()
-    with pytest.raises(StudyError, match=r"cases.csv: does not agree with the data"):
-        study.prepare()
+    for stage in (study.prepare, study.evaluate):
+        with pytest.raises(StudyError, match=r"cases.csv: does not agree with the data"):
+            stage()
 
 
 class _Wrong(tiny.Tiny):
@@ -185,7 +201,7 @@ def test_hostile_patches(make_settings, tmp_path, change, cause):
     study.app = _Wrong(change)
     with pytest.raises(DataError, match=cause):
         study.prepare()
-    assert not (study.folder.root / "lmdb" / "prepared.json").exists()
+    assert not study.folder.root.exists(), "it can be begun again with other settings"
 
 
 def test_a_validation_set_of_one_class(make_settings, tmp_path):

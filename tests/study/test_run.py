@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from caffe_port import Net
-from caffe_port.errors import CaffeWarning, StudyError, WeightsError
+from caffe_port.errors import CaffeWarning, DataError, StudyError, WeightsError
 from caffe_port.study.base import open_base
 from caffe_port.study.run import Study
 from caffe_port.study.settings import read_settings
@@ -64,6 +64,43 @@ def test_nothing_is_begun_with_weights_of_another_net(make_settings, material, t
     with pytest.raises(WeightsError, match="conv1"):
         Study.open(tmp_path / "run", settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_begun_with_a_net_that_gives_a_map_of_scores(make_settings, tmp_path):
+    net = tmp_path / "map.prototxt"
+    net.write_text(BASE[: BASE.index('layer { name: "ip1"')])
+    Net(net, seed=1).save(tmp_path / "map.caffemodel")
+    settings = dataclasses.replace(make_settings(), base=open_base(str(net), str(tmp_path / "map.caffemodel")))
+    settings = settings.changed("arms.list", ["conv2"])
+    with pytest.raises(StudyError, match=r"map\.prototxt: gives scores of shape \(1, 2, 3, 3\).* 12 x 12 pixels"):
+        Study.open(tmp_path / "run", settings)
+    study = Study.open(tmp_path / "run", settings.changed("base.size", [8, 8]))
+    study.prepare()
+    assert list(study.train()) == ["conv2"], "a convolution may be the last layer"
+
+
+def test_one_process_at_a_time(make_study, make_settings, tmp_path):
+    study = make_study()
+    with study.folder.locked():
+        for stage in (study.prepare, study.train, study.evaluate):
+            with pytest.raises(StudyError, match=r"run: is in use: another process works on this run"):
+                stage()
+    study.train()
+
+
+def test_a_run_whose_preparation_fails_can_be_begun_otherwise(make_settings, tmp_path):
+    """But only as long as nothing is made."""
+    (tmp_path / "run").mkdir()
+    without = make_settings(app_settings={"windows": 0})
+    with pytest.raises(DataError, match="none of across"):
+        Study.open(tmp_path / "run", without).prepare()
+    study = Study.open(tmp_path / "run", make_settings(arms=("ip1", "ip1@0.5")))
+    arms, study.arms = study.arms, study.arms[:1]
+    study.prepare()
+    study.arms, study.settings = arms, study.settings.changed("data.train", str(tmp_path))
+    with pytest.raises(DataError, match="holds no stripes"):
+        study.prepare()
+    assert study.folder.settings.exists()
 
 
 def test_scratch_needs_no_weights(make_settings, material, tmp_path):

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from caffe_port.errors import StudyError
+from caffe_port.errors import FormatError, StudyError
 from caffe_port.study.settings import read_settings, settings_of
 from tests.study.tiny import APPLICATION
 
@@ -46,6 +46,9 @@ def test_the_file_is_for_people(written):
         ("gamma = 0.95", "gamma = nan", "training.gamma is nan"),
         ("validation = 0.2", "validation = 1.0", "training.validation is 1.0"),
         ("size = [12, 12]", "size = [12]", "base.size"),
+        ("scale = 0.02", "scale = 0", "base.scale is 0"),
+        ("mean = [128.0]", "mean = [nan]", "base.mean"),
+        ("keep = 1.0", "keep = inf", "app.keep is inf"),
         ("size = [12, 12]", "size = 12", "base.size is 12.*must be a list"),
         ("mean = [128.0]", "mean = [1.0, 2.0]", "base.mean"),
         ('list = ["ip1"]', "list = []", "arms.list"),
@@ -53,7 +56,6 @@ def test_the_file_is_for_people(written):
         ('reduce_by = "patient"', 'reduce_by = "chance"', "arms.reduce_by is chance"),
         ("[training]", "[[training]]", "'training' is"),
         ("seed = 1", "seed = -1", "seed is -1"),
-        ("seed = 1", "seed = ", "cannot be read as TOML"),
         ('application = "tiny"', 'application = "frames"', "run of the application 'frames'"),
     ],
 )
@@ -69,8 +71,11 @@ def test_what_does_not_belong_is_refused(written, old, new, cause):
 def test_damaged_and_absent_files(written, tmp_path):
     with pytest.raises(StudyError, match="holds no study"):
         read_settings(tmp_path / "none.toml", APPLICATION)
+    written.write_text("seed = \n")
+    with pytest.raises(FormatError, match=r"study\.toml:1:8: is not TOML.*new folder"):
+        read_settings(written, APPLICATION)
     written.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(StudyError, match="cannot be read as TOML"):
+    with pytest.raises(FormatError, match=r"not UTF-8.*new folder"):
         read_settings(written, APPLICATION)
 
 

@@ -251,7 +251,7 @@ def _cut(path):
 @pytest.mark.parametrize(
     ("damage", "cause"),
     [
-        (lambda f: (f / "history.csv").unlink(), "history.csv: cannot be read"),
+        (lambda f: (f / "history.csv").unlink(), "does not fit history.csv"),
         (lambda f: (f / "history.csv").write_text("epoch,seconds\n1,2\n"), "column 'train_loss' is missing"),
         (lambda f: (f / "history.csv").write_text("epoch,seconds,train_loss,validation_auc\n1,2,3\n"), "A row is"),
         (

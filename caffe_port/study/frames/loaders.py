@@ -15,16 +15,7 @@ from pathlib import Path
 
 from caffe_port.errors import DataError
 from caffe_port.study.cases import Case
-from caffe_port.study.frames.layouts import (
-    BIOMEDIA,
-    HYPERKVASIR,
-    INFORMATIVE,
-    LABELS,
-    LEFT_OUT,
-    NAVIGATION_BOX,
-    NBI_INFFRAMES,
-    NERTHUS,
-)
+from caffe_port.study.frames.layouts import INFORMATIVE, LABEL_OF, LABELS, NAVIGATION_BOX, classes_of
 
 CLASSES_FILE, VIDEOS_FILE = "classes.csv", "videos.csv"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
@@ -55,7 +46,7 @@ def load_hyperkvasir(data: Path) -> list[Case]:
     :raises DataError: see :func:`load_folders`.
     """
     views = _inside(data, "lower-gi-tract/quality-of-mucosal-views", 2)
-    return _cases(views, HYPERKVASIR, _own_video, NAVIGATION_BOX)
+    return _cases(views, classes_of("hyper-kvasir"), _own_video, NAVIGATION_BOX)
 
 
 def load_nerthus(data: Path) -> list[Case]:
@@ -63,7 +54,7 @@ def load_nerthus(data: Path) -> list[Case]:
 
     :raises DataError: see :func:`load_folders`.
     """
-    return _cases(_inside(data, "3", 2), NERTHUS, _nerthus_video, NAVIGATION_BOX)
+    return _cases(_inside(data, "3", 2), classes_of("nerthus"), _nerthus_video, NAVIGATION_BOX)
 
 
 def load_biomedia(data: Path) -> list[Case]:
@@ -71,7 +62,7 @@ def load_biomedia(data: Path) -> list[Case]:
 
     :raises DataError: see :func:`load_folders`.
     """
-    return _cases(_inside(data, "blurry-nothing", 1), BIOMEDIA, _own_video, NAVIGATION_BOX)
+    return _cases(_inside(data, "blurry-nothing", 1), classes_of("biomedia-2019"), _own_video, NAVIGATION_BOX)
 
 
 def load_nbi_infframes(data: Path) -> list[Case]:
@@ -82,9 +73,8 @@ def load_nbi_infframes(data: Path) -> list[Case]:
     """
     folder = _inside(data, "Fold1", 1)
     folds = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.startswith("Fold"))
-    return [
-        case for fold in folds for case in _cases(fold, NBI_INFFRAMES, lambda path: path.parts[-3], prefix=fold.name)
-    ]
+    classes = classes_of("nbi-infframes")
+    return [case for fold in folds for case in _cases(fold, classes, lambda path: path.parts[-3], prefix=fold.name)]
 
 
 #: Layout -> its loader, the most particular first.
@@ -226,14 +216,13 @@ def _listed_video(path: Path, data: Path, table: Mapping[str, str]) -> str:
 
 
 def _read_classes(path: Path) -> dict[str, int | None]:
-    values: dict[str, int | None] = {LEFT_OUT: None} | {name: label for label, name in enumerate(LABELS)}
     table = _read_table(path, "class", "label")
     for kind, label in table.items():
-        if label not in values:
+        if label not in LABEL_OF:
             raise DataError(
-                f"Class {kind} has the label '{label}'.", file=path, remedy=f"Labels are {', '.join(values)}."
+                f"Class {kind} has the label '{label}'.", file=path, remedy=f"Labels are {', '.join(LABEL_OF)}."
             )
-    return {kind: values[label] for kind, label in table.items()}
+    return {kind: LABEL_OF[label] for kind, label in table.items()}
 
 
 def _read_table(path: Path, key: str, value: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from caffe_port.errors import DataError
+from caffe_port.study.frames.layouts import classes_of
 from caffe_port.study.frames.loaders import DATASETS, detect
 
 
@@ -113,6 +114,11 @@ def test_nbi_infframes_groups_by_fold(make):
     assert len({case.id for case in cases}) == 12
 
 
+@pytest.mark.parametrize("name", ["hyper-kvasir", "nerthus", "biomedia-2019", "nbi-infframes"])
+def test_manifests_map_their_classes_to_both_labels(name):
+    assert {0, 1} <= set(classes_of(name).values()) <= {0, 1, None}
+
+
 class TestRefusals:
     def test_no_such_folder(self, tmp_path):
         with pytest.raises(DataError, match="is no folder"):
@@ -168,7 +174,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("table", "message"),
         [
-            ("class,label\nsharp,good\n", "label 'good'.*left-out, non-informative, informative"),
+            ("class,label\nsharp,good\n", "label 'good'.*non-informative, informative, left-out"),
             ("class;label\nsharp;informative\n", r":2: lacks a class or a label.*class,label"),
             ("class,label\nsharp,informative\nsharp,left-out\n", ":3: A second line for sharp"),
         ],
