@@ -27,6 +27,7 @@ def bench(*arguments):
         (f"train {SMALL}", ["caffe_port", "caffe_port"]),
         ("lenet --repeats=1 --iterations=1", ["iteration", "iteration", "layer of one value"]),
         ("infer --repeats=1 --batch=1", ["forward, batch 1"]),
+        ("dense --repeats=1 --rows=8 --columns=9 --batch=4", ["pixel"]),
         (f"data {SMALL} --images=5", ["image read"]),
     ],
     ids=lambda value: value.split()[0] if isinstance(value, str) else "",

@@ -35,7 +35,7 @@ class Interfaces:
     reduce_by = "patient"
     padding = False
     mean = (42.0,)
-    training: Mapping[str, Any] = {"base_lr": 0.0003, "epochs": 16}
+    training: Mapping[str, Any] = {"base_lr": 0.0003, "epochs": 30, "patience": 15}
     datasets: Mapping[str, Callable[[Path], list[Case]]] = loaders.DATASETS
     defaults: Mapping[str, Any] = {
         # region of interest where the data set gives none
@@ -62,6 +62,7 @@ class Interfaces:
 
     def patches(self, cases: Sequence[Case], settings: Settings, seed: int, progress: Progress) -> Iterator[Patch]:
         """Patches on both interfaces and away from them, of every case."""
+        _check(settings.app)
         height, width = settings.base.size
         if height != width:
             raise StudyError(f"base.size is {height} x {width}; patches around a pixel are square.")
@@ -73,6 +74,7 @@ class Interfaces:
 
     def score(self, net: Net, cases: Sequence[Case], settings: Settings, progress: Progress) -> list[Row]:
         """The errors of every region."""
+        _check(settings.app)
         rows = []
         for done, case in enumerate(cases, 1):
             region = _region(case, settings)
@@ -117,3 +119,21 @@ APPLICATION = Interfaces()
 
 def _region(case: Case, settings: Settings) -> Region:
     return region_of(case, settings.app, settings.seed)
+
+
+def _check(app: Mapping[str, Any]) -> None:
+    """Refuse settings that are out of range.
+
+    :raises StudyError: names the first.
+    """
+    stretch = app["stretch"]
+    allowed = {
+        "stretch": len(stretch) == 2 and 0 < stretch[0] <= stretch[1],
+        "path": app["path"] in ("joint", "maximum"),
+        "patch_px": app["patch_px"] > 0,
+        "patches_per_interface": app["patches_per_interface"] > 0,
+        "least_mm": 0 <= app["least_mm"] < app["most_mm"],
+        **{name: app[name] >= 0 for name in ("margin_mm", "mm_per_px", "membrane", "plate", "attraction")},
+    }
+    for name in (name for name, fits in allowed.items() if not fits):
+        raise StudyError(f"app.{name} is {app[name]}: out of range.")

@@ -14,6 +14,7 @@ from math import gcd
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from caffe_port.errors import LayerError, NetError
 from caffe_port.layers.normalization.lrn import LRN, sum_within_channel
@@ -111,10 +112,15 @@ class _Fragments:
         self.values, self.splits, self.spacing = values, splits, spacing
 
     def split(self, shifts: int, step: int) -> _Fragments:
-        """Pieces that start 0, ``step``, 2 * ``step``, ... elements later, ``shifts`` of them in both directions."""
-        height, width = (n - (shifts - 1) * step for n in self.values.shape[2:])
-        places = product(range(0, shifts * step, step), repeat=2)
-        pieces = [self.values[:, :, y : y + height, x : x + width] for y, x in places]
+        """Pieces that start 0, ``step``, 2 * ``step``, ... elements later, ``shifts`` of them in both directions.
+
+        All are as large as the blob: zeros beyond its end, which no patch within the image reaches.
+        """
+        height, width = self.values.shape[2:]
+        last = (shifts - 1) * step
+        values = F.pad(self.values, (0, last, 0, last))
+        places = product(range(0, last + 1, step), repeat=2)
+        pieces = [values[:, :, y : y + height, x : x + width] for y, x in places]
         return _Fragments(torch.stack(pieces, 1).flatten(0, 1), (*self.splits, shifts), self.spacing)
 
     def woven(self, every: int) -> Tensor:

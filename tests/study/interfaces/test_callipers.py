@@ -12,10 +12,10 @@ from tests.study.interfaces.phantoms import draw_cross, wall
 
 CAROTID = IMAGES / "carotid"
 #: Which of the real images have crosses on the wall, seen by eye.
-CROSSED = (
-    "AAAAA AAAAE AAABC AAABD AAABF AAACE AAADC AAAEB AAAEJ AAAEZ AAAFB AAAFH AAAGN AAAGR AAAGY AAAHG AAAMC "
-    "AAAMG AAAMO AAAMS AAANS AAAOF AAAPE"
-).split()
+CROSSED = """
+    AAAAA AAAAE AAABC AAABD AAABF AAACE AAADC AAAEB AAAEJ AAAEZ AAAFB AAAFH AAAGN AAAGR AAAGY AAAHG AAAMC AAAMG AAAMO
+    AAAMS AAANS AAAOF AAAPE
+"""
 
 
 def test_crosses_in_speckle_also_where_they_overlap():
@@ -44,4 +44,4 @@ def test_the_real_images():
         near = (y >= region.traces.li.min() - 6) & (y <= region.traces.ma.max() + 6)
         if (near & (x >= region.columns[0]) & (x <= region.columns[-1])).any():
             found.append(case.id)
-    assert found == CROSSED
+    assert found == CROSSED.split()
