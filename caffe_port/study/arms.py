@@ -23,12 +23,12 @@ _FOLLOWERS = {
     "Bias": lambda layer: 1,
     "Scale": lambda layer: 2 if layer.scale_param.bias_term else 1,
 }
-_NAME = re.compile(r"(?P<depth>[^+@#]+)(\+(?P<init>\w+))?(@(?P<fraction>[\d.e-]+)(#(?P<draw>\d+))?)?")
+_NAME = re.compile(r"(?P<depth>[^+@~]+)(\+(?P<init>\w+))?(@(?P<fraction>[\d.e-]+)(~(?P<draw>\d+))?)?")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One training: ``conv1-fc8``, ``fc8``, ``scratch``, ``scratch+xavier``, ``conv1-fc8@0.1``, ``conv1-fc8@0.1#2``.
+    """One training: ``conv1-fc8``, ``fc8``, ``scratch``, ``scratch+xavier``, ``conv1-fc8@0.1``, ``conv1-fc8@0.1~2``.
 
     :param depth: ``<first tuned layer>-<last layer>``, the last layer alone, or ``scratch``.
     :param init: how weights from scratch begin.
@@ -47,10 +47,10 @@ class Arm:
 
     @property
     def subset(self) -> str:
-        """The part of the name that tells the training set: empty for the whole, ``@0.1``, ``@0.1#2``."""
+        """The part of the name that tells the training set: empty for the whole, ``@0.1``, ``@0.1~2``."""
         if self.fraction == 1:
             return ""
-        return f"@{self.fraction:g}" + ("" if self.draw == 1 else f"#{self.draw}")
+        return f"@{self.fraction:g}" + ("" if self.draw == 1 else f"~{self.draw}")
 
     @classmethod
     def parse(cls, name: str, body: Body) -> Arm:

@@ -55,10 +55,10 @@ def test_the_last_layer_is_new_under_a_new_name():
 
 def test_names():
     body = body_of(BASE)
-    for name in ("conv1-ip1", "ip1", "scratch", "scratch+msra", "ip1@0.1", "scratch+xavier@0.05#3"):
+    for name in ("conv1-ip1", "ip1", "scratch", "scratch+msra", "ip1@0.1", "scratch+xavier@0.05~3"):
         assert Arm.parse(name, body).name == name
     assert Arm.parse("ip1@1", body).name == "ip1"
-    wrong = ("conv3-ip1", "ip1+xavier", "scratch+he", "ip1@0", "ip1@2", "ip1@", "ip1@0.1#0", "", "../ip1", "ip1@1e")
+    wrong = ("conv3-ip1", "ip1+xavier", "scratch+he", "ip1@0", "ip1@2", "ip1@", "ip1@0.1~0", "", "../ip1", "ip1@1e")
     for name in wrong:
         with pytest.raises(StudyError, match="There is no arm"):
             Arm.parse(name, body)
@@ -67,8 +67,8 @@ def test_names():
 def test_combinations():
     names = [arm.name for arm in arms_of(body_of(BASE), ["ip1", "scratch"], ["gaussian", "msra"], [1.0, 0.1], 2)]
     assert names == [
-        *["ip1", "ip1@0.1", "ip1@0.1#2"],
-        *["scratch", "scratch+msra", "scratch@0.1", "scratch+msra@0.1", "scratch@0.1#2", "scratch+msra@0.1#2"],
+        *["ip1", "ip1@0.1", "ip1@0.1~2"],
+        *["scratch", "scratch+msra", "scratch@0.1", "scratch+msra@0.1", "scratch@0.1~2", "scratch+msra@0.1~2"],
     ]
     names = [arm.name for arm in arms_of(body_of(BASE), ["ip1", "scratch+msra@0.5"], ["gaussian"], [1.0], 1)]
     assert names == ["ip1", "scratch+msra@0.5"], "a name in full stands for itself"

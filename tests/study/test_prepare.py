@@ -85,8 +85,8 @@ def test_three_classes(make_study):
 
 
 def test_fractions_have_databases_of_their_own(make_study):
-    study = make_study(arms=("ip1@0.5", "ip1@0.5#2", "scratch@0.25"))
-    for subset, patients in (("@0.5", 2), ("@0.5#2", 2), ("@0.25", 1)):
+    study = make_study(arms=("ip1@0.5", "ip1@0.5~2", "scratch@0.25"))
+    for subset, patients in (("@0.5", 2), ("@0.5~2", 2), ("@0.25", 1)):
         rows = index(study, subset)
         assert len({row["patient"] for row in rows}) == patients
         for name in ("train", "val"):

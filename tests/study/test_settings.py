@@ -19,7 +19,7 @@ def written(make_settings, tmp_path):
 
 
 def test_what_is_written_is_read_back(make_settings, tmp_path):
-    settings = make_settings(arms=("scratch+xavier", "conv2-ip1@0.1#3"), base_lr=1e-05, mirror=True, seed=2**31 - 1)
+    settings = make_settings(arms=("scratch+xavier", "conv2-ip1@0.1~3"), base_lr=1e-05, mirror=True, seed=2**31 - 1)
     text = 'a "name" \\ with\ttabs, é and \x7f'
     settings = dataclasses.replace(settings, data=dataclasses.replace(settings.data, dataset=text))
     settings.write(tmp_path / "study.toml")

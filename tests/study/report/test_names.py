@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from caffe_port.study.arms import Arm
 from caffe_port.study.report.names import Variant, styles
 
 
@@ -29,3 +30,10 @@ def test_no_two_variants_look_alike():
     looks = styles([Variant.parse(name) for name in names])
     assert sorted(looks) == sorted(names)
     assert len({(str(style.color), str(style.dashes)) for style in looks.values()}) == len(names)
+
+
+@pytest.mark.parametrize("arm", [Arm("conv1-ip1"), Arm("scratch", "msra", 0.05, 3), Arm("ip1", fraction=0.1, draw=2)])
+def test_names_are_read_as_the_study_writes_them(arm):
+    read = Variant.parse(arm.name)
+    assert (read.arm, read.init or "gaussian") == (arm.depth, arm.init)
+    assert (float(read.fraction or 1), int(read.draw or 1)) == (arm.fraction, arm.draw)
