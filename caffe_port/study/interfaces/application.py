@@ -46,6 +46,7 @@ class Interfaces:
         "patches_per_interface": 150,
         "background_px": 3.0,
         "calliper_px": 28.0,
+        "erase_callipers": True,
         "stretch": [0.65, 1.4],
         # from confidence to interfaces
         "path": "joint",

@@ -1,7 +1,7 @@
 """Calliper crosses that the ultrasound machine burnt into an image, where somebody had measured the thickness.
 
 A cross is a light plus sign with a dark outline: four arms of some pixels around a see-through centre. It lies on the
-interfaces, so that a net could learn to find crosses instead of interfaces.
+interfaces, so that a net could learn to find crosses instead of interfaces, and hides what is below it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,19 @@ def find_crosses(image: np.ndarray) -> np.ndarray:
     peaks = (contrast >= _CONTRAST) & (contrast == cv2.dilate(contrast, np.ones((7, 7))))
     rows, columns = np.nonzero(peaks)
     return np.stack([columns, rows], axis=1)
+
+
+def without_crosses(image: np.ndarray, crosses: np.ndarray) -> np.ndarray:
+    """``image`` with arms and outlines of ``crosses`` (N, 2) filled in from around (Telea 2004)."""
+    arms, outline = cross_template()
+    rows, columns = np.nonzero(arms + outline)
+    middle = len(arms) // 2
+    mask = np.zeros(image.shape, np.uint8)
+    for x, y in crosses:
+        at = rows + y - middle, columns + x - middle
+        inside = (at[0] >= 0) & (at[0] < image.shape[0]) & (at[1] >= 0) & (at[1] < image.shape[1])
+        mask[at[0][inside], at[1][inside]] = 1
+    return cv2.inpaint(image, mask, 3, cv2.INPAINT_TELEA) if len(crosses) else image
 
 
 def far_from(crosses: np.ndarray, points: np.ndarray, distance: float) -> np.ndarray:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from caffe_port import rng
-from caffe_port.study.interfaces.callipers import far_from, find_crosses
+from caffe_port.study.interfaces.callipers import far_from
 from caffe_port.study.interfaces.regions import Region
 
 #: Labels.
@@ -78,7 +78,7 @@ def _centres(
     region: Region, settings: Mapping[str, Any], random: np.random.Generator
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Labels and centres (N, 2) as x, y."""
-    crosses, distance = find_crosses(region.image), settings["calliper_px"]
+    crosses, distance = region.crosses, settings["calliper_px"]
     wanted = settings["patches_per_interface"]
     for label, rows in ((LUMEN_INTIMA, region.traces.li), (MEDIA_ADVENTITIA, region.traces.ma)):
         points = np.stack([region.columns, rows], axis=1)

@@ -12,6 +12,7 @@ from caffe_port import rng
 from caffe_port.data.images import read_image
 from caffe_port.errors import CaffeError, DataError
 from caffe_port.study.cases import Case
+from caffe_port.study.interfaces.callipers import find_crosses, without_crosses
 from caffe_port.study.interfaces.traces import Traces, traces_of
 
 
@@ -20,6 +21,7 @@ class Region:
     """One region of interest with everything that is known of it.
 
     :param image: the whole image (H, W) uint8.
+    :param crosses: (N, 2) centres x, y of the calliper crosses that it has, or had.
     :param top: first row of the region, ``bottom`` the row after its last; its columns are those of ``traces``.
     :param mm: millimetres per pixel, in both directions.
     """
@@ -31,6 +33,7 @@ class Region:
     top: int
     bottom: int
     mm: float
+    crosses: np.ndarray
 
     @property
     def rows(self) -> np.ndarray:
@@ -48,7 +51,8 @@ def region_of(case: Case, settings: Mapping[str, Any], seed: int) -> Region:
 
     Where the data set gives a rectangle it is the region, cut to the columns where both traces exist. Elsewhere it has
     all these columns and reaches ``margin_mm`` above the highest and below the lowest row of the traces, moved up or
-    down by a random part of the margin, a function of ``seed`` and the case alone: its centre tells nothing.
+    down by a random part of the margin, a function of ``seed`` and the case alone: its centre tells nothing. With
+    ``erase_callipers`` the crosses in the image are painted over.
 
     :raises DataError: the image cannot be read, the traces lie outside it, or traces and rectangle do not overlap.
     """
@@ -68,7 +72,11 @@ def region_of(case: Case, settings: Mapping[str, Any], seed: int) -> Region:
         _check_inside(traces, image)
     except CaffeError as error:
         raise error.at(file=info["image"]) from None
-    return Region(case.id, case.patient, image, traces, max(top, 0), min(bottom, len(image)), float(info["mm"]))
+    crosses = find_crosses(image)
+    if settings["erase_callipers"]:
+        image = without_crosses(image, crosses)
+    top, bottom = max(top, 0), min(bottom, len(image))
+    return Region(case.id, case.patient, image, traces, top, bottom, float(info["mm"]), crosses)
 
 
 def _cut(traces: Traces, first: int, last: int) -> Traces:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import scipy.io
 
+from caffe_port.study.interfaces.callipers import find_crosses
 from caffe_port.study.interfaces.regions import Region
 from caffe_port.study.interfaces.traces import Traces
 
@@ -35,7 +37,24 @@ def region(seed: int, mm: float = 0.06) -> Region:
     """A region of such an image, away from its borders, not in its middle."""
     image, li, ma = wall(seed)
     traces = Traces(20, li[20:-20], ma[20:-20])
-    return Region(f"phantom{seed}", f"exam{seed}", image, traces, int(li.min()) - 18, int(ma.max()) + 24, mm)
+    return Region(
+        f"phantom{seed}",
+        f"exam{seed}",
+        image,
+        traces,
+        int(li.min()) - 18,
+        int(ma.max()) + 24,
+        mm,
+        np.empty((0, 2), int),
+    )
+
+
+def with_crosses(region: Region, *places: tuple[int, int]) -> Region:
+    """``region`` with calliper crosses at these x, y burnt in, and found."""
+    image = region.image.copy()
+    for x, y in places:
+        draw_cross(image, x, y)
+    return replace(region, image=image, crosses=find_crosses(image))
 
 
 def draw_cross(image: np.ndarray, x: int, y: int) -> None:

@@ -39,8 +39,8 @@ def test_far_from_is_beyond_the_distance_along_one_axis():
 def test_the_real_images():
     found = []
     for case in DATASETS["cyprus"](CAROTID):
-        region = region_of(case, {"margin_mm": 1.4}, 0)
-        x, y = find_crosses(region.image).T
+        region = region_of(case, {"margin_mm": 1.4, "erase_callipers": True}, 0)
+        x, y = region.crosses.T
         near = (y >= region.traces.li.min() - 6) & (y <= region.traces.ma.max() + 6)
         if (near & (x >= region.columns[0]) & (x <= region.columns[-1])).any():
             found.append(case.id)

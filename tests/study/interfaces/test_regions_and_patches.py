@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
+from caffe_port.data.images import read_image
 from caffe_port.errors import DataError
 from caffe_port.study.cases import Case
 from caffe_port.study.interfaces import APPLICATION
+from caffe_port.study.interfaces.callipers import find_crosses
 from caffe_port.study.interfaces.loaders import DATASETS
 from caffe_port.study.interfaces.patches import cut_patch, enlarged, patches_of, scale_of, to_scale
 from caffe_port.study.interfaces.regions import region_of
-from tests.study.interfaces.phantoms import cyprus_folder, draw_cross, region
+from tests.study.interfaces.phantoms import cyprus_folder, draw_cross, region, with_crosses
 
 PLAIN = {**APPLICATION.defaults, "stretch": [1.0, 1.0], "patch_px": 32, "patches_per_interface": 40}
 
@@ -28,7 +31,7 @@ def places(patches):
 
 def test_the_middle_of_a_region_tells_nothing(case):
     margin = round(0.6 / 0.06)
-    regions = [region_of(case, {"margin_mm": 0.6}, seed) for seed in range(300)]
+    regions = [region_of(case, PLAIN | {"margin_mm": 0.6}, seed) for seed in range(300)]
     first = regions[0].traces.both()
     shifts = np.array([r.top - (int(np.floor(first.min())) - margin) for r in regions])
     assert shifts.min() == -margin
@@ -38,23 +41,23 @@ def test_the_middle_of_a_region_tells_nothing(case):
         assert r.top <= first.min()
         assert r.bottom - 1 >= first.max()
         assert r.bottom - r.top == regions[0].bottom - regions[0].top
-    again = region_of(case, {"margin_mm": 0.6}, 7)
+    again = region_of(case, PLAIN | {"margin_mm": 0.6}, 7)
     assert again.top == regions[7].top
 
 
 def test_a_rectangle_of_the_data_set_is_the_region(case):
     info = {**case.info, "rect": [30.0, 20.0, 50.0, 70.0]}
-    found = region_of(Case("x", "p", None, info), {"margin_mm": 0.6}, 0)
+    found = region_of(Case("x", "p", None, info), PLAIN | {"margin_mm": 0.6}, 0)
     assert (found.top, found.bottom) == (20, 91)
     assert found.columns[[0, -1]].tolist() == [30, 80]
     with pytest.raises(DataError, match="No column of the traces"):
-        region_of(Case("x", "p", None, {**info, "rect": [150.0, 0, 8, 9]}), {"margin_mm": 0.6}, 0)
+        region_of(Case("x", "p", None, {**info, "rect": [150.0, 0, 8, 9]}), PLAIN | {"margin_mm": 0.6}, 0)
 
 
 def test_traces_outside_the_image_are_refused(case):
     outside = {**case.info, **{name: np.add(case.info[name], [200, 0]) for name in ("li", "ma")}}
     with pytest.raises(DataError, match="outside the image"):
-        region_of(Case("x", "p", None, outside), {"margin_mm": 0.6}, 0)
+        region_of(Case("x", "p", None, outside), PLAIN | {"margin_mm": 0.6}, 0)
 
 
 def test_a_plain_patch_is_a_window_of_the_image():
@@ -109,15 +112,28 @@ def test_patches_are_a_function_of_the_seed_and_the_region():
 
 def test_no_patch_near_a_calliper_cross():
     r = region(2)
-    x = 80
-    draw_cross(r.image, x, int(r.traces.li[x - 20]))
-    near = [place for place in places(patches_of(r, PLAIN, 32, 1)) if abs(place[1] - x) <= 28]
-    assert all(label == 0 and abs(y - int(r.traces.li[x - 20])) > 28 for label, _, y in near)
-    assert near == [] or {label for label, *_ in near} == {0}
+    x, y = 80, int(r.traces.li[60])
+    near = [place for place in places(patches_of(with_crosses(r, (x, y)), PLAIN, 32, 1)) if abs(place[1] - x) <= 28]
+    assert all(label == 0 and abs(row - y) > 28 for label, _, row in near)
+    assert len([place for place in places(patches_of(r, PLAIN, 32, 1)) if abs(place[1] - x) <= 28]) > 50
 
 
-def test_a_region_smaller_than_the_distance_from_its_cross_gives_no_positives():
+def test_a_region_all_of_which_is_near_crosses_gives_no_positives():
     r = region(2)
-    for x in range(25, 140, 25):
-        draw_cross(r.image, x, int(r.traces.li[x - 20]))
-    assert {label for _, label, _ in patches_of(r, PLAIN, 32, 1)} <= {0}
+    crossed = with_crosses(r, *((x, int(r.traces.li[x - 20])) for x in range(25, 140, 25)))
+    assert {label for _, label, _ in patches_of(crossed, PLAIN, 32, 1)} <= {0}
+
+
+def test_crosses_are_painted_over_where_that_is_wanted(case, tmp_path):
+    image = read_image(case.info["image"], colour=False)[0].copy()
+    untouched = image.copy()
+    draw_cross(image, 80, 60)
+    cv2.imwrite(str(tmp_path / "x.png"), image)
+    crossed = Case("x", "p", None, {**case.info, "image": str(tmp_path / "x.png")})
+    kept, erased = (region_of(crossed, {"margin_mm": 0.6, "erase_callipers": on}, 0) for on in (False, True))
+    np.testing.assert_array_equal(kept.image, image)
+    assert kept.crosses.tolist() == erased.crosses.tolist() == [[80, 60]]
+    changed = np.argwhere(erased.image != image)
+    assert np.abs(changed - [60, 80]).max() <= 6
+    assert np.abs(erased.image.astype(int) - untouched).max() < np.abs(image.astype(int) - untouched).max() / 2
+    assert len(find_crosses(erased.image)) == 0
