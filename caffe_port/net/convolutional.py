@@ -67,12 +67,12 @@ def fc_to_conv(
 
 
 def convolutional(net: Net, suffix: str = "-conv") -> Net:
-    """A fully convolutional copy of ``net``, which is in TEST phase, as :func:`fc_to_conv` makes it of files.
+    """A fully convolutional copy of ``net`` (of TEST phase), where it is, as :func:`fc_to_conv` makes it of files.
 
     :raises NetError: as there.
     """
     try:
-        return _convert(net, net.net_param, suffix, None)[1]
+        return _convert(net, net.net_param, suffix, None)[1].to(net.device)
     except CaffeError as error:
         raise error.at(file=net.source) from None
 

@@ -8,7 +8,7 @@ import torch
 
 from caffe_port import Net
 from caffe_port.errors import CaffeError, LayerError, NetError, WeightsError
-from caffe_port.net.convolutional import fc_to_conv
+from caffe_port.net.convolutional import convolutional, fc_to_conv
 from caffe_port.proto import write_text
 from caffe_port.proto.files import read_net
 from tests.net.make import conv, inputs, ip, layer, parse, random_inputs
@@ -261,3 +261,16 @@ def test_alexnet(tmp_path):
     for name in ("pool5", "fc6", "fc7", "fc8", "prob"):
         difference = (found[name].reshape(expected[name].shape) - expected[name]).abs().max()
         assert difference < 1e-5 * expected[name].abs().max()
+
+
+def test_a_net_in_memory_is_copied(tmp_path):
+    net, _, expected = converted(tmp_path, NET)
+    made = convolutional(net)
+    values = random_inputs(net)
+    for name, value in run(expected, values).items():
+        torch.testing.assert_close(run(made, values)[name], value)
+    before = run(made, values)["prob"]
+    with torch.no_grad():
+        for param in net.params:
+            param.blob.zero_()
+    torch.testing.assert_close(run(made, values)["prob"], before)
