@@ -76,9 +76,9 @@ def test_progress_is_shown(study):
 
 def test_fractions_and_draws(study, folder):
     assert study("prepare", *NEW, "--arms", "ip1", "--fractions", "1,1/2", "--draws", "2").returncode == 0
-    assert '["ip1", "ip1@0.5", "ip1@0.5#2"]' in (folder / "run" / "study.toml").read_text()
-    assert study("train", "--out", "run", "--arms", "ip1@0.5#2").returncode == 0
-    assert [path.name for path in (folder / "run" / "arms").iterdir()] == ["ip1@0.5#2"]
+    assert '["ip1", "ip1@0.5", "ip1@0.5~2"]' in (folder / "run" / "study.toml").read_text()
+    assert study("train", "--out", "run", "--arms", "ip1@0.5~2").returncode == 0
+    assert [path.name for path in (folder / "run" / "arms").iterdir()] == ["ip1@0.5~2"]
 
 
 @pytest.mark.parametrize(
