@@ -61,6 +61,8 @@ def fc_to_conv(
     """
     net_param = filter_net(read_net(prototxt, unknown=unknown), net_state("TEST"))
     try:
+        if not any(layer.type == "InnerProduct" for layer in net_param.layer):
+            raise NetError("The net has no InnerProduct layer, so there is nothing to convert.")
         return _convert(Net(net_param, weights), net_param, suffix, input_size)
     except CaffeError as error:
         raise error.at(file=prototxt) from None
@@ -69,7 +71,7 @@ def fc_to_conv(
 def convolutional(net: Net, suffix: str = "-conv") -> Net:
     """A fully convolutional copy of ``net`` (of TEST phase), where it is, as :func:`fc_to_conv` makes it of files.
 
-    :raises NetError: as there.
+    :raises NetError: as there, but that there may be no InnerProduct: then it is an exact copy.
     """
     try:
         return _convert(net, net.net_param, suffix, None)[1].to(net.device)
@@ -108,8 +110,6 @@ class _Converter:
             else:
                 continue
             self._changed.update(layer.top)
-        if not self.old_names:
-            raise NetError("The net has no InnerProduct layer, so there is nothing to convert.")
         names = [layer.name for layer in self.net.layer]
         if taken := [name for name in self.old_names if names.count(name) > 1]:
             raise NetError(f"Two layers would be called '{taken[0]}'.", remedy="Use another suffix.")

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from caffe_port.errors import NetError, StudyError
 from caffe_port.layers.base import Shape
 from caffe_port.layers.vision.pooling import Pooling
@@ -18,6 +20,7 @@ from caffe_port.proto import pb
 from caffe_port.study.body import Body, input_layer
 
 _WINDOWS = {"Convolution": "convolution_param", "Pooling": "pooling_param"}
+_PADS = ("pad", "pad_h", "pad_w")
 #: Sizes up to so many times the declared one are tried.
 _LARGEST = 4
 
@@ -29,10 +32,15 @@ def without_padding(body: Body) -> Body:
         new = pb.LayerParameter()
         new.CopyFrom(layer)
         if layer.type in _WINDOWS:
-            for field in ("pad", "pad_h", "pad_w"):
+            for field in _PADS:
                 getattr(new, _WINDOWS[layer.type]).ClearField(field)
         layers.append(new)
     return replace(body, layers=tuple(layers))
+
+
+def _is_padded(body: Body) -> bool:
+    windows = (getattr(layer, _WINDOWS[layer.type]) for layer in body.layers if layer.type in _WINDOWS)
+    return any(np.any(getattr(window, field)) for window in windows for field in _PADS)
 
 
 def fitting_size(body: Body, channels: int, size: Sequence[int]) -> tuple[int, int]:
@@ -40,11 +48,14 @@ def fitting_size(body: Body, channels: int, size: Sequence[int]) -> tuple[int, i
 
     No pooling window reaches over an edge there, and the first fully connected layer sees as many places as in a padded
     image of ``size``, since its weights are made for these; if it is the layer that is replaced, one place is enough.
+    A net without padding that has no such layer keeps its size.
 
-    :raises StudyError: there is none up to four times as large, or no fully connected layer.
+    :raises StudyError: there is none up to four times as large, or a padded net has no fully connected layer.
     """
     first = next((i for i, layer in enumerate(body.layers) if layer.type == "InnerProduct"), None)
     if first is None:
+        if not _is_padded(body):
+            return size[0], size[1]
         raise StudyError("The net has no InnerProduct layer.", remedy="Keep its padding: --padding.")
     shape, bottom = (1, channels, *size), body.layers[first].bottom[0]
     wanted: Shape | None = None

@@ -44,6 +44,10 @@ def test_the_layers_pad_nothing_and_the_base_is_left_as_it_was():
     assert Net(deploy(bare, 3, (1, 3, 35, 35))).blob_shapes["pool2"][2:] == (5, 5)
 
 
+def test_a_convolutional_net_without_padding_keeps_its_size():
+    assert fitting_size(body(conv("score", "pool2", "score"), pad=0), 3, (23, 29)) == (23, 29)
+
+
 def test_refused():
     with pytest.raises(StudyError, match="no InnerProduct"):
         fitting_size(body(conv("score", "pool2", "score")), 3, (32, 32))

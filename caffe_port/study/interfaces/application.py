@@ -11,10 +11,13 @@ import numpy as np
 from caffe_port.errors import StudyError
 from caffe_port.files import atomic_write
 from caffe_port.net import Net
+from caffe_port.study.arms import deploy
+from caffe_port.study.base import Base
 from caffe_port.study.cases import Case, Patch, Progress, Row
 from caffe_port.study.interfaces import handcrafted, loaders
 from caffe_port.study.interfaces.confidence import confidence_maps
 from caffe_port.study.interfaces.contours import find_contours
+from caffe_port.study.interfaces.dense import DenseNet
 from caffe_port.study.interfaces.errors import errors_of, measures_of
 from caffe_port.study.interfaces.patches import patches_of
 from caffe_port.study.interfaces.pictures import picture
@@ -64,9 +67,7 @@ class Interfaces:
     def patches(self, cases: Sequence[Case], settings: Settings, seed: int, progress: Progress) -> Iterator[Patch]:
         """Patches on both interfaces and away from them, of every case."""
         _check(settings.app)
-        height, width = settings.base.size
-        if height != width:
-            raise StudyError(f"base.size is {height} x {width}; patches around a pixel are square.")
+        height = _side(settings.base)
         for done, case in enumerate(cases, 1):
             region = _region(case, settings)
             for image, label, place in patches_of(region, settings.app, height, seed):
@@ -98,7 +99,7 @@ class Interfaces:
             for region in regions[len(train) :]
         ]
 
-    def metrics(self, rows: Sequence[Row], settings: Settings) -> dict[str, Any]:
+    def metrics(self, rows: Sequence[Row], cases: Sequence[Case], settings: Settings) -> dict[str, Any]:
         """The three errors in mm."""
         return measures_of(rows)
 
@@ -120,6 +121,19 @@ APPLICATION = Interfaces()
 
 def _region(case: Case, settings: Settings) -> Region:
     return region_of(case, settings.app, settings.seed)
+
+
+def _side(base: Base) -> int:
+    """The side of the patches that ``base`` sees.
+
+    :raises StudyError: they are not square.
+    :raises NetError: the net cannot be applied to every pixel: better said before it is trained.
+    """
+    height, width = base.size
+    if height != width:
+        raise StudyError(f"base.size is {height} x {width}; patches around a pixel are square.")
+    DenseNet(Net(deploy(base.body(), Interfaces.classes, (1, base.channels, height, width))))
+    return height
 
 
 def _check(app: Mapping[str, Any]) -> None:

@@ -34,9 +34,9 @@ _ALLOWED = _WINDOWED | POINTWISE | {"Bias", "Concat", "Input", "Scale", "Slice",
 class DenseNet:
     """``net`` applied to all patches of an image whose places are ``every`` pixels apart in both directions.
 
-    :param net: a TEST net with one input of images and one output, of which fully connected layers make N x K.
+    :param net: a TEST net with one input of images and one output, N x K or N x K x 1 x 1 for N patches.
     :param every: 1: every pixel.
-    :raises NetError: the net has no fully connected layer, several inputs, or a layer that mixes all places.
+    :raises NetError: the net has several inputs, gives a patch more than one place, or has a layer that mixes all.
 
     ``before`` and ``after`` (pixels): patches so far from the upper left, and lower right, border of an image see
     nothing of the zeros that the net's layers pad it with. A patch for itself is padded: a net with padding sees
@@ -49,6 +49,8 @@ class DenseNet:
         if len(net.inputs) != 1 or len(net.outputs) != 1 or len(net.blob_shapes[net.inputs[0]]) != 4:
             raise NetError("Only a net with one input, of images, and one output can be applied to every pixel.")
         self.input, self.output = net.inputs[0], net.outputs[0]
+        if any(n != 1 for n in net.blob_shapes[self.output][2:]):
+            raise NetError(f"'{self.output}' has more than one place for a patch.")
         self.patch: Pair = (net.blob_shapes[self.input][2], net.blob_shapes[self.input][3])
         self.net = convolutional(net)
         self.before = self.after = 0

@@ -43,7 +43,7 @@ def patch_by_patch(net, image, every):
     found = torch.stack(
         [torch.stack([net(data=image[:, :, y : y + height, x : x + width])["prob"][0] for x in columns]) for y in rows]
     )
-    return found.permute(2, 0, 1)[None]
+    return found.flatten(2).permute(2, 0, 1)[None]
 
 
 @pytest.fixture
@@ -90,6 +90,17 @@ def test_with_padding_it_equals_the_patch_amid_its_surroundings(net, image):
     assert compared > 4
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_net_that_is_convolutional_already(every, image):
+    """As in MTCNN's P-Net, whose classifier is a 1 x 1 convolution; here above a 9 x 9 one that sees all of a patch."""
+    text = inputs(data=(1, 2, 13, 13)) + conv("c1", "data", "c1", 4, 5, more=RANDOM) + conv("c2", "c1", "c2", 3, 9)
+    net = Net(parse(text + conv("c3", "c2", "c3", 3, 1) + layer("Softmax", "prob", "c3", "prob")), seed=3)
+    with torch.no_grad():
+        expected = patch_by_patch(net, image, every)
+        found = [DenseNet(net, every)(image) for _ in range(2)]  # the first does not change the net
+    torch.testing.assert_close(found, [expected] * 2, rtol=1e-5, atol=1e-6)
+
+
 @needs(MODELS / "cifar10_full_v1")
 def test_the_real_net_without_its_padding():
     folder = MODELS / "cifar10_full_v1"
@@ -109,7 +120,7 @@ def test_the_real_net_without_its_padding():
 @pytest.mark.parametrize(
     ("body", "error", "message"),
     [
-        (conv("c", "data", "c", 3, 3), NetError, "no InnerProduct"),
+        (conv("c", "data", "c", 3, 3), NetError, "more than one place"),
         (layer("MVN", "m", "data", "m") + ip("f", "m", "f", 2), LayerError, "mixes all places"),
         (layer("Pooling", "g", "data", "g", "pooling_param { global_pooling: true }") + ip("f", "g", "f", 2),
          LayerError, "Global pooling"),
