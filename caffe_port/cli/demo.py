@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from caffe_port.cli.study import Display
+from caffe_port.cli.display import Display
 
 
 @click.command(

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from caffe_port.cli.display import Display
 from caffe_port.cli.options import gpu_option
-from caffe_port.cli.progress import Progress
-from caffe_port.errors import StudyError
+from caffe_port.cli.study_settings import configured, open_study
+from caffe_port.errors import CaffeError, StudyError
 
 if TYPE_CHECKING:
-    from caffe_port.study.base import Base
     from caffe_port.study.run import Study
-    from caffe_port.study.settings import Settings
+
+#: In place of an application: each that there are data for.
+ALL = "all"
 
 
 class _Commas(click.ParamType):
@@ -98,6 +96,9 @@ _OPTIONS = [
 def study() -> None:
     """Carry out the paper's study on your own images: fine-tuning to every depth, and training from scratch.
 
+    APP is polyps, embolism, frames or interfaces (the paper's sections VI-A to VI-D); "all" stands for each that has a
+    folder of its name in --data, and makes one report of them in --out.
+
     "run" does all stages, the others one each. Every stage skips what is done; a run that was stopped goes on.
     """
 
@@ -106,7 +107,10 @@ def _stage(function: Callable[[Study], None]) -> click.Command:
     @wraps(function)
     def command(**flags: Any) -> None:
         with Display() as display:
-            function(_open(flags, display))
+            if flags["app"] == ALL:
+                _whole(function, flags, display)
+            else:
+                function(open_study(flags, display))
 
     for option in reversed(_OPTIONS):
         command = option(command)
@@ -148,6 +152,26 @@ def run(study: Study) -> None:
     _report(study)
 
 
+def _whole(function: Callable[[Study], None], flags: dict[str, Any], display: Display) -> None:
+    """A stage of all applications that there are data for; one that fails does not keep the others from it.
+
+    :raises StudyError: there are none, or one failed; says which and why.
+    """
+    parts, failed = configured(flags), []
+    for part in parts:
+        click.echo(f"== {part['app']} ==", err=True)
+        try:
+            function(open_study(part, display))
+        except CaffeError as error:
+            failed.append(f"{part['app']}: {error}")
+    if function.__name__ in ("report", "run") and len(failed) < len(parts):
+        from caffe_port.study.report import write_whole_report
+
+        click.echo(write_whole_report(flags["out"]))
+    if failed:
+        raise StudyError(f"Of the whole study failed: {' '.join(failed)}")
+
+
 def _train(study: Study) -> None:
     for arm, done in study.train().items():
         auc, best = max(done["validation_auc"]), done["best_epoch"]
@@ -158,149 +182,3 @@ def _report(study: Study) -> None:
     from caffe_port.study.report import write_report
 
     click.echo(write_report(study.folder.root))
-
-
-# -- settings from flags ----------------------------------------------------------------------------------------------
-
-
-def _open(flags: Mapping[str, Any], display: Display) -> Study:
-    from caffe_port.cli.options import choose_device
-    from caffe_port.study.applications import application
-    from caffe_port.study.folder import RunFolder
-    from caffe_port.study.run import Study
-    from caffe_port.study.settings import read_settings
-
-    app = application(flags["app"])
-    path = RunFolder(flags["out"]).settings
-    former = read_settings(path, app) if path.exists() else None
-    if former is None:
-        settings, names = _new(app, flags), ()  # type: tuple[Settings, Sequence[str]]
-    else:
-        settings, names = former, _chosen(former, flags)
-    for name, value in _changes(flags, settings.base, known=former is not None):
-        settings = settings.changed(name, value)
-    return Study.open(
-        flags["out"], settings, names,
-        device=str(choose_device(flags["gpu"])), workers=flags["jobs"], ray=flags["ray"],
-        bars=display.bar, watch=display.watch,
-    )  # fmt: skip
-
-
-def _new(app: Any, flags: Mapping[str, Any]) -> Settings:
-    """The settings of a new run."""
-    from caffe_port.study.base import open_base
-    from caffe_port.study.settings import ArmChoice, Data, Settings, Training
-
-    if not flags["data"]:
-        remedy = "Give --data, or the folder of a run as --out."
-        raise StudyError(f"There is no run in '{flags['out']}' yet, and no --data.", remedy=remedy)
-    sizes = flags["size"]
-    if sizes is not None and len(sizes) != 2:
-        raise StudyError(f"--size is {sizes}.", remedy="Give height and width.")
-    known = {key: flags[key] for key in ("mean", "scale", "size")}
-    padding = app.padding if flags["padding"] is None else flags["padding"]
-    base = open_base(flags["base"], flags["weights"], order=flags["order"] or "BGR", padding=padding, **known)
-    if not base.mean and flags["mean"] is None:
-        base = replace(base, mean=app.mean)
-    train = str(Path(flags["data"]).resolve())
-    if not Path(train).is_dir():
-        raise StudyError("--data is no folder.", file=train)
-    test = str(Path(flags["test_data"]).resolve()) if flags["test_data"] else ""
-    data = Data(train, test, flags["dataset"] or app.detect(Path(train)))
-    arms = ArmChoice(_expanded(base, flags), app.reduce_by)
-    return Settings(app.name, 1, data, base, arms, Training(**app.training), dict(app.defaults))
-
-
-def _expanded(base: Base, flags: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of all arms that the flags ask for."""
-    from caffe_port.study.arms import arms_of
-
-    parts = flags["arms"] or (), flags["inits"] or ("gaussian",), flags["fractions"] or (1.0,), flags["draws"] or 1
-    return tuple(arm.name for arm in arms_of(base.body(), *parts))
-
-
-def _chosen(former: Settings, flags: Mapping[str, Any]) -> Sequence[str]:
-    """Which arms of an existing run to work on; none: all."""
-    if not any(flags[key] for key in ("arms", "inits", "fractions", "draws")):
-        return ()
-    names = _expanded(former.base, flags)
-    if unknown := [name for name in names if name not in former.arms.list]:
-        raise StudyError(
-            f"This run has no arm '{unknown[0]}' (arms.list).",
-            file=Path(flags["out"]) / "study.toml",
-            remedy=f"It has: {', '.join(former.arms.list)}. Add it to the list in that file, or choose a new folder.",
-        )
-    return names
-
-
-def _changes(flags: Mapping[str, Any], base: Base, known: bool) -> Iterator[tuple[str, Any]]:
-    """Settings that the flags give, beyond what a new run takes from them anyway."""
-    from caffe_port.study.base import open_base
-
-    if known:
-        for flag, name in (("data", "data.train"), ("test_data", "data.test")):
-            if flags[flag]:
-                yield name, str(Path(flags[flag]).resolve())
-        given = {key: flags[key] for key in ("mean", "scale", "size", "order", "padding") if flags[key] is not None}
-        if given or flags["base"] or flags["weights"]:
-            other = open_base(flags["base"] or base.net, flags["weights"] or base.weights, **given)
-            names = {key: (key, f"{key}_sha256") for key in ("net", "weights")}
-            asked = [*(["net"] if flags["base"] else []), *(["weights"] if flags["weights"] else [])]
-            for name in [*(part for key in asked for part in names[key]), *given]:
-                value = getattr(other, name)
-                yield f"base.{name}", list(value) if isinstance(value, tuple) else value
-        if flags["dataset"]:
-            yield "data.dataset", flags["dataset"]
-    for flag, name in (("seed", "seed"), ("epochs", "training.epochs")):
-        if flags[flag] is not None:
-            yield name, flags[flag]
-    for text in flags["changes"]:
-        yield _assignment(text)
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    """Name and value of ``--set``; values are as in study.toml, where texts may go without quotes."""
-    from caffe_port.toml import read_value
-
-    key, sign, value = (part.strip() for part in text.partition("="))
-    if not sign or not key:
-        raise StudyError(f"--set {text}: not KEY=VALUE.")
-    return key if "." in key else f"app.{key}", read_value(value)
-
-
-# -- the terminal -----------------------------------------------------------------------------------------------------
-
-
-class Display:
-    """Bars on standard error: one for whatever is counted, one for the arm that trains."""
-
-    def __init__(self) -> None:
-        self._arm = ""
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> Display:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.__exit__()
-        self._arm, self._bar = "", None
-
-    @contextmanager
-    def bar(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar under the sentence ``what``."""
-        self._close()
-        click.echo(what, err=True)
-        with Progress(stream=sys.stderr) as progress:
-            yield progress.count
-
-    def watch(self, arm: str, done: int, total: int, loss: float) -> None:
-        """Show how far the training of ``arm`` is."""
-        if arm != self._arm or self._bar is None:
-            self._close()
-            click.echo(f"Training {arm}", err=True)
-            self._arm, self._bar = arm, Progress(total, sys.stderr).__enter__()
-        self._bar(done, loss)

@@ -113,5 +113,7 @@ def new_database(path: str | Path, backend: str) -> Iterator[DatabaseWriter]:
         if not existed:
             shutil.rmtree(path, ignore_errors=True)
         if isinstance(error, failures):
-            raise DataError(f"cannot be written: {error}.", file=path) from error
+            free = shutil.disk_usage(Path(path).parent).free >> 20  # LMDB calls a full disk "Input/output error"
+            remedy = f"Its disk has {free:,} MB free, with what was written removed."
+            raise DataError(f"cannot be written: {error}.", file=path, remedy=remedy) from error
         raise

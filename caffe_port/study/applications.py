@@ -13,6 +13,8 @@ from caffe_port.study.split import check_cases
 APPLICATIONS = {
     "interfaces": "caffe_port.study.interfaces",
     "frames": "caffe_port.study.frames",
+    "polyps": "caffe_port.study.polyps",
+    "embolism": "caffe_port.study.embolism",
 }
 
 
@@ -22,7 +24,7 @@ def application(name: str) -> Application:
     :raises StudyError: there is none.
     """
     if name not in APPLICATIONS:
-        raise StudyError(f"Unknown application '{name}'.", remedy=f"There are: {', '.join(APPLICATIONS)}.")
+        raise StudyError(f"Unknown application '{name}'.", remedy=f"There are: {', '.join(APPLICATIONS)}, all.")
     made: Application = importlib.import_module(APPLICATIONS[name]).APPLICATION
     return made
 

@@ -12,7 +12,7 @@ from typing import Any
 from caffe_port.errors import CaffeError, DataError, StudyError
 from caffe_port.net import Net
 from caffe_port.study.arms import Arm
-from caffe_port.study.cases import Application, Row
+from caffe_port.study.cases import Application, Case, Row
 from caffe_port.study.folder import RunFolder, read_made, read_table, write_record, write_table
 from caffe_port.study.prepare import Bars, read_same_split, silent
 from caffe_port.study.settings import Settings, versions
@@ -46,7 +46,7 @@ def score_arm(
     pictures.mkdir(exist_ok=True)
     app.pictures(net, cases, settings, pictures)
     convergence = {"epochs": done["epochs"], "seconds": done["seconds"], "validation_auc": done["validation_auc"]}
-    _finish(target, app, settings, rows, convergence)
+    _finish(target, app, settings, cases, rows, convergence)
 
 
 def score_handcrafted(folder: RunFolder, app: Application, settings: Settings, bars: Bars = silent) -> None:
@@ -56,7 +56,7 @@ def score_handcrafted(folder: RunFolder, app: Application, settings: Settings, b
     split = read_same_split(folder, app, settings)
     with bars("Handcrafted competitor") as progress:
         rows = app.handcrafted(split.train, split.test, settings, progress)
-    _finish(folder.handcrafted, app, settings, rows, {})
+    _finish(folder.handcrafted, app, settings, split.test, rows, {})
 
 
 def read_measures(target: Path, settings: Settings) -> dict[str, Any] | None:
@@ -68,11 +68,13 @@ def read_measures(target: Path, settings: Settings) -> dict[str, Any] | None:
     return None if record is None or not (target / "scores.csv").exists() else dict(record["measures"])
 
 
-def _finish(target: Path, app: Application, settings: Settings, rows: list[Row], more: Mapping[str, Any]) -> None:
+def _finish(
+    target: Path, app: Application, settings: Settings, cases: list[Case], rows: list[Row], more: Mapping[str, Any]
+) -> None:
     if not rows:
         raise DataError(f"The application '{app.name}' scored no test case.", file=target)
     write_table(target / "scores.csv", list(dict.fromkeys(key for row in rows for key in row)), rows)
-    measures = {**app.metrics(rows, settings), **more}
+    measures = {**app.metrics(rows, cases, settings), **more}
     write_record(target / "measures.json", {"digest": settings.digest(), "measures": measures})
 
 

@@ -28,6 +28,8 @@ class RunFolder:
         self.root = Path(root)
         self.settings = self.root / "study.toml"
         self.cases = self.root / "cases.csv"
+        self.candidates = self.root / "candidates.csv"
+        self.candidates_record = self.root / "candidates.json"
         self.scores = self.root / "scores.csv"
         self.metrics = self.root / "metrics.json"
         self.handcrafted = self.root / "handcrafted"
@@ -76,7 +78,7 @@ class RunFolder:
     def forget(self) -> None:
         """Remove a run of which no patches are made yet, so that it can be begun with other settings."""
         shutil.rmtree(self.root / "lmdb", ignore_errors=True)
-        for path in [*self.root.glob("patches*.csv"), self.cases, self.settings]:
+        for path in [*self.root.glob("patches*.csv"), *self.root.glob("candidates.*"), self.cases, self.settings]:
             path.unlink(missing_ok=True)
         with suppress(OSError):  # something of the user's is in it
             self.root.rmdir()

@@ -16,7 +16,8 @@ from caffe_port.data.datum import array_to_datum
 from caffe_port.errors import CaffeError, CaffeWarning, DataError, StudyError
 from caffe_port.study.applications import load_cases
 from caffe_port.study.arms import Arm
-from caffe_port.study.cases import Application, Case, Patch, Progress
+from caffe_port.study.candidates import has_candidates, store_candidates, with_candidates
+from caffe_port.study.cases import Application, Case, Detection, Patch, Progress
 from caffe_port.study.folder import RunFolder, read_made, read_table, write_record, write_table
 from caffe_port.study.settings import Settings
 from caffe_port.study.split import balanced, halves, reduced, training_and_validation
@@ -57,15 +58,20 @@ def read_split(app: Application, settings: Settings) -> Split:
 
 
 def read_same_split(folder: RunFolder, app: Application, settings: Settings) -> Split:
-    """The split of a run that is prepared, without the warnings that the first stage has given.
+    """The split of a run that is prepared, without the warnings that the first stage has given. Cases of a detection
+    have their candidates.
 
-    :raises StudyError: the data are others than those that the run began with.
+    :raises StudyError: the data are others than those that the run began with; there are no candidates yet.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CaffeWarning)
         split = read_split(app, settings)
     _check_cases(folder, _case_rows(split, settings))
-    return split
+    return _with_candidates(folder, settings, split) if isinstance(app, Detection) else split
+
+
+def _with_candidates(folder: RunFolder, settings: Settings, split: Split) -> Split:
+    return Split(*(with_candidates(folder, settings, cases) for cases in (split.train, split.test)))
 
 
 def examples(split: Split, settings: Settings, arm: Arm) -> tuple[list[Case], list[Case]]:
@@ -78,7 +84,8 @@ def examples(split: Split, settings: Settings, arm: Arm) -> tuple[list[Case], li
 
 
 def prepare(folder: RunFolder, app: Application, settings: Settings, arms: Sequence[Arm], bars: Bars = silent) -> Split:
-    """Write ``cases.csv`` and, for every training set that ``arms`` need, LMDBs and ``patches.csv``.
+    """Write ``cases.csv``, candidates for detection, and, for every training set that ``arms`` need, LMDBs and
+    ``patches.csv``.
 
     What is there already is left as it is.
 
@@ -90,10 +97,25 @@ def prepare(folder: RunFolder, app: Application, settings: Settings, arms: Seque
         _check_cases(folder, rows)
     else:
         write_table(folder.cases, CASE_COLUMNS, rows)
+    if isinstance(app, Detection):
+        _detect(folder, app, settings, split, bars)
+        split = _with_candidates(folder, settings, split)
     for arm in {arm.subset: arm for arm in arms}.values():
         if read_prepared(folder, settings, arm.subset) is None:
             _Preparation(folder, app, settings, arm, bars).run(*examples(split, settings, arm))
     return split
+
+
+def _detect(folder: RunFolder, app: Detection, settings: Settings, split: Split, bars: Bars) -> None:
+    """Find and store the candidates of all cases, unless they are there."""
+    for what, part in (("training", split.train), ("test", split.test)):
+        if not any(case.lesions for case in part):
+            remedy = "Give more data, a folder that has some as --test-data, or another --seed."
+            raise DataError(f"The {what} cases have no lesion.", remedy=remedy)
+    if not has_candidates(folder, settings):
+        cases = [*split.train, *split.test]
+        with bars(f"Candidates in {len(cases)} cases") as progress:
+            store_candidates(folder, settings, cases, app.candidates(split.train, cases, settings, progress))
 
 
 def read_prepared(folder: RunFolder, settings: Settings, subset: str) -> dict[str, Any] | None:
@@ -179,7 +201,7 @@ class _Preparation:
         """By the number of each patch that is kept: its database and its place there."""
         with self.bars(f"Counting {_WORDS[name]} patches{self.what}") as progress:
             labels = [patch.label for patch in self._patches(cases, progress)]
-        order = balanced(labels, self.settings.seed, name) if labels else np.zeros(0, np.int64)
+        order = balanced(labels, self.settings.seed, name, self._most(name)) if labels else np.zeros(0, np.int64)
         validated = order if name == "val" else order[:0]
         if name == "both":
             by_class = [order[np.asarray(labels)[order] == label] for label in sorted(set(labels))]
@@ -196,6 +218,12 @@ class _Preparation:
         return {n: ("val", i) for i, n in enumerate(validated.tolist())} | {
             n: ("train", i) for i, n in enumerate(learned)
         }
+
+    def _most(self, name: str) -> int | None:
+        """How many patches a set may have, if there is a bound."""
+        training = self.settings.training
+        share = {"train": 1 - training.validation, "val": training.validation, "both": 1.0}[name]
+        return round(share * training.patches) if training.patches else None
 
     def _check(self, found: set[Any], wanted: set[Any], what: str) -> None:
         if missing := wanted - found:
@@ -217,7 +245,8 @@ class _Preparation:
                     continue
                 target, place = places[number]
                 try:
-                    pixels = self.settings.base.pixels(patch.image)
+                    image = patch.image() if callable(patch.image) else patch.image
+                    pixels = self.settings.base.pixels(image)
                 except CaffeError as error:
                     error.cause = f"Case '{patch.case}' {patch.candidate}: {error.cause}"
                     raise

@@ -58,6 +58,7 @@ class Study:
         if not new:
             check_same(folder.settings, read_settings(folder.settings, app), settings)
         else:
+            _check_apart(folder.root, settings)
             if folder.root.exists() and (not folder.root.is_dir() or any(folder.root.iterdir())):
                 raise StudyError("is not empty and holds no study.", file=root, remedy="Choose a new folder as --out.")
         body = settings.base.body()
@@ -106,6 +107,16 @@ class Study:
         root, module = str(self.folder.root.resolve()), APPLICATIONS[name]
         jobs = [Job(root, name, module, stage, arm.name, self.device) for arm in arms]
         run_jobs(jobs, workers=self.workers, ray=self.ray, watch=self.watch, bars=self.bars)
+
+
+def _check_apart(root: Path, settings: Settings) -> None:
+    """Refuse a folder among the images: the next look at the data would find it there.
+
+    :raises StudyError: it is.
+    """
+    for data in filter(None, (settings.data.train, settings.data.test)):
+        if root.resolve().is_relative_to(Path(data).resolve()):
+            raise StudyError(f"lies within the data, {data}.", file=root, remedy="Choose a folder elsewhere as --out.")
 
 
 def _check_scores(base: Base, body: Body, classes: int) -> None:

@@ -48,6 +48,7 @@ class Training:
     :param features: whether shallow arms may train on features that were computed once, where that is exact.
     :param validation: share of the training patients (0 to 1) that the AUC is computed on.
     :param test: share of all patients that are tested on, where there is no other folder for that.
+    :param patches: for training and validation together, at most; 0: all that there are.
     """
 
     base_lr: float = 0.001
@@ -62,6 +63,7 @@ class Training:
     features: bool = True
     validation: float = 0.2
     test: float = 0.5
+    patches: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ class ArmChoice:
     """Which arms there are; they do not change one another's results.
 
     :param list: their names, see :class:`caffe_port.study.arms.Arm`.
-    :param reduce_by: ``patient`` (video, exam, ...) or ``case`` (frame, image): what a smaller training set has fewer
-        of.
+    :param reduce_by: what a smaller training set has fewer of: ``patient`` (video, exam), ``case`` (frame, image) or
+        ``lesion`` (embolus).
     """
 
     list: tuple[str, ...]
@@ -120,10 +122,11 @@ class Settings:
             yield f"training.{name}", getattr(training, name), getattr(training, name) > 0
         for name in ("validation", "test"):
             yield f"training.{name}", getattr(training, name), 0 < getattr(training, name) < 1
+        yield "training.patches", training.patches, training.patches >= 0
         yield "training.momentum", training.momentum, 0 <= training.momentum < 1
         yield "training.weight_decay", training.weight_decay, 0 <= training.weight_decay < float("inf")
         yield "arms.list", arms.list, bool(arms.list) and len(set(arms.list)) == len(arms.list)
-        yield "arms.reduce_by", arms.reduce_by, arms.reduce_by in ("patient", "case")
+        yield "arms.reduce_by", arms.reduce_by, arms.reduce_by in ("patient", "case", "lesion")
 
     def digest(self) -> str:
         """A hash of whatever changes the result of an arm: all but the list of arms, the versions, and where files lie

@@ -153,7 +153,52 @@ def test_flags_that_are_none(study, flags):
 def test_an_unknown_application(monkeypatch, capsys, folder):
     here = Here(monkeypatch, capsys)
     error = error_line(here("study", "run", "teeth", "--out", "run", cwd=folder))
-    assert error == "Unknown application 'teeth'. There are: interfaces, frames."
+    assert error == "Unknown application 'teeth'. There are: interfaces, frames, polyps, embolism, all."
+
+
+@pytest.fixture
+def whole(monkeypatch, capsys, folder):
+    """``caffe-port study STAGE all`` that knows two applications; there are data for one of them."""
+    for name in list(applications.APPLICATIONS):
+        monkeypatch.delitem(applications.APPLICATIONS, name)
+    for name in ("tiny", "tiny3"):
+        monkeypatch.setitem(applications.APPLICATIONS, name, f"tests.study.{name}")
+    tiny.write_data(folder / "all" / "tiny", frames=4)
+    here = Here(monkeypatch, capsys)
+    return lambda *arguments: here("study", arguments[0], "all", *arguments[1:], cwd=folder)
+
+
+ALL = ["--data", "all", "--out", "whole", "--arms", "ip1", *BASE, *QUICK]
+
+
+def test_the_whole_study_is_of_all_that_there_are_data_for(whole, folder):
+    assert whole("prepare", *ALL).returncode == 0
+    assert [path.name for path in (folder / "whole").iterdir()] == ["tiny"]
+    tiny.write_data(folder / "all" / "tiny3", frames=6, classes=3)
+    assert whole("prepare", *ALL).returncode == 0
+    result = whole("train", "--out", "whole")  # runs that have begun need no --data
+    assert re.findall(r"^== (\w+) ==$|^(ip1): AUC", result.stderr, re.MULTILINE) == [
+        ("tiny", ""), ("", "ip1"), ("tiny3", ""), ("", "ip1"),
+    ]  # fmt: skip
+    assert [(folder / "whole" / name / "arms" / "ip1" / "best.caffemodel").exists() for name in ("tiny", "tiny3")] == [
+        True, True,
+    ]  # fmt: skip
+    assert whole("evaluate", "--out", "whole").stdout.split() == ["whole/tiny/metrics.json", "whole/tiny3/metrics.json"]
+
+
+def test_an_application_that_fails_does_not_keep_the_others(whole, folder):
+    (folder / "all" / "tiny3").mkdir()
+    result = whole("prepare", *ALL)
+    assert result.returncode == 1
+    assert "Of the whole study failed: tiny3: " in result.stderr
+    assert "holds no stripes" in result.stderr
+    assert (folder / "whole" / "tiny" / "patches.csv").exists()
+
+
+def test_the_whole_study_of_nothing(whole, folder):
+    error = error_line(whole("prepare", "--data", "data", "--out", "whole", *BASE))
+    assert "There are data for no application" in error
+    assert "tiny, tiny3" in error
 
 
 def test_a_run_of_another_application(study, monkeypatch, capsys, folder):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import lmdb
 import pytest
 
 from caffe_port.data import leveldb, records
-from caffe_port.data.database import DatabaseWriter, database_kind, open_database
+from caffe_port.data.database import DatabaseWriter, database_kind, new_database, open_database
 from caffe_port.data.datum import datum_to_array, parse_datum
 from caffe_port.data.lmdb import LmdbDatabase, LmdbSink
 from caffe_port.errors import DataError
@@ -272,3 +273,19 @@ def test_a_database_that_the_program_has_open_itself(tmp_path):
     lmdb.open(str(path)).close()
     with lmdb.open(str(path), readonly=True, lock=False), pytest.raises(DataError, match="Close the environment"):
         LmdbDatabase(path)
+
+
+def test_a_full_disk(tmp_path):
+    """A limit on the size of files fails as a full disk does; LMDB calls either an I/O error."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with (
+            pytest.raises(DataError, match=r"db: cannot be written: .*MB free"),
+            new_database(tmp_path / "db", "LMDB") as db,
+        ):
+            for i in range(3000):
+                db.put(b"%08d" % i, bytes(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

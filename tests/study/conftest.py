@@ -9,7 +9,7 @@ from caffe_port.study.arms import arms_of
 from caffe_port.study.base import open_base
 from caffe_port.study.run import Study
 from caffe_port.study.settings import ArmChoice, Data, Settings, Training
-from tests.study import tiny
+from tests.study import dots, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -17,14 +17,16 @@ def known_applications(monkeypatch):
     """The tiny applications, beside those of the package."""
     monkeypatch.setitem(applications.APPLICATIONS, "tiny", "tests.study.tiny")
     monkeypatch.setitem(applications.APPLICATIONS, "tiny3", "tests.study.tiny3")
+    monkeypatch.setitem(applications.APPLICATIONS, "dots", "tests.study.dots")
 
 
 @pytest.fixture(scope="session")
 def material(tmp_path_factory):
-    """A folder with data (``data`` of two classes, ``data3`` of three) and a base net."""
+    """A folder with data (``data`` of two classes, ``data3`` of three, ``dots`` to be detected) and a base net."""
     folder = tmp_path_factory.mktemp("tiny")
     tiny.write_data(folder / "data")
     tiny.write_data(folder / "data3", classes=3)
+    dots.write_frames(folder / "dots")
     tiny.write_base(folder)
     return folder
 
@@ -40,9 +42,9 @@ def make_settings(material):
         return Settings(
             app.name,
             seed,
-            Data(str(material / data), dataset="stripes"),
+            Data(str(material / data), dataset=next(iter(app.datasets))),
             base,
-            ArmChoice(names),
+            ArmChoice(names, app.reduce_by),
             Training(**training),
             {**app.defaults, **(app_settings or {})},
         )

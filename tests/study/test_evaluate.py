@@ -71,7 +71,7 @@ def test_arms_of_one_training_set_are_compared(tested):
 class _Regions(tiny.Tiny):
     """Measures errors by region, as segmentation does."""
 
-    def metrics(self, rows, settings):
+    def metrics(self, rows, cases, settings):
         per_roi = {row["case"]: row["score"] for row in rows}
         return {"error_mm": {"mean": float(np.mean(list(per_roi.values()))), "sd": 0.0, "per_roi": per_roi}}
 

@@ -55,6 +55,18 @@ def test_a_folder_of_something_else(make_settings, tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.doc"]
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_folder_among_the_images(make_settings, material, tmp_path, part):
+    settings = make_settings()
+    (tmp_path / "link").symlink_to(material / "data")
+    if part == "test":
+        settings = settings.changed("data.test", str(material / "data3"))
+    inside = {"train": tmp_path / "link", "test": material / "data3"}[part]
+    with pytest.raises(StudyError, match="lies within the data"):
+        Study.open(inside / "run", settings)
+    assert not (inside / "run").exists()
+
+
 def test_nothing_is_begun_with_weights_of_another_net(make_settings, material, tmp_path):
     net = tmp_path / "other.prototxt"
     net.write_text(BASE.replace("num_output: 6", "num_output: 5"))

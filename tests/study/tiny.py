@@ -111,7 +111,7 @@ class Tiny:
     def handcrafted(self, train, test, settings, progress):
         return [{"case": case.id, "label": str(case.label), "score": 0.5} for case in test]
 
-    def metrics(self, rows, settings):
+    def metrics(self, rows, cases, settings):
         return {"auc": float(roc_auc_score([row["label"] != "0" for row in rows], [row["score"] for row in rows]))}
 
     def pictures(self, net, cases, settings, folder):

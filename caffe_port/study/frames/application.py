@@ -8,19 +8,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from caffe_port.errors import DataError
 from caffe_port.files import atomic_write
 from caffe_port.net import Net
+from caffe_port.study.apply import class_probabilities
 from caffe_port.study.cases import Case, Patch, Progress, Row
 from caffe_port.study.frames import handcrafted, loaders, subimages
 from caffe_port.study.frames.layouts import LABELS
 from caffe_port.study.settings import Settings
 from caffe_port.study.statistics.roc import FPR, auc, tpr_at_fpr
 
-#: Sub-images that go through the net at once.
-_BATCH = 50
 _COLUMNS, _ROWS = 4, 3
 
 
@@ -86,7 +84,7 @@ class FrameClassification:
         scores = forest.predict_proba(np.array(vectors[len(train) :]))[:, list(forest.classes_).index(1)]
         return [_row(case, float(score)) for case, score in zip(test, scores, strict=True)]
 
-    def metrics(self, rows: Sequence[Row], settings: Settings) -> dict[str, Any]:
+    def metrics(self, rows: Sequence[Row], cases: Sequence[Case], settings: Settings) -> dict[str, Any]:
         """AUC by frame with DeLong's interval, and TPR at the paper's false positive rates.
 
         Frames count as independent, as in the paper. Those of one video are not quite: with few videos the intervals
@@ -130,13 +128,8 @@ def _sub_images(case: Case, settings: Settings, seed: int) -> Iterator[tuple[str
 
 
 def _probability(net: Net, case: Case, settings: Settings) -> float:
-    images = [image for _, image in _sub_images(case, settings, settings.seed)]
-    total = 0.0
-    with torch.no_grad():
-        for start in range(0, len(images), _BATCH):
-            batch = settings.base.preprocess(images[start : start + _BATCH]).to(net.device)
-            total += float(net(data=batch)["prob"].flatten(1)[:, 1].double().sum())
-    return total / len(images)
+    images = (image for _, image in _sub_images(case, settings, settings.seed))
+    return float(class_probabilities(net, images, settings.base)[:, 1].mean())
 
 
 def _row(case: Case, score: float) -> Row:

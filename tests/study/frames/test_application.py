@@ -100,7 +100,7 @@ def test_metrics_are_those_of_the_rows(settings):
         {"case": str(i), "patient": "p", "label": str(y), "score": str(s)}
         for i, (y, s) in enumerate(zip(labels, scores, strict=True))
     ]
-    metrics = APPLICATION.metrics(rows, settings)
+    metrics = APPLICATION.metrics(rows, [], settings)
     assert metrics["auc"] == pytest.approx(roc_auc_score(labels, scores))
     assert metrics["auc_ci95"][0] < metrics["auc"] < metrics["auc_ci95"][1]
     assert list(metrics["tpr_at_fpr"]) == ["0.1", "0.15", "0.2"]
