@@ -2,8 +2,8 @@
 
 python tools/interval_coverage.py [--draws 2000] [--quick]
 
-prints the tables of caffe_port/study/statistics/README.md (about ten minutes on one core); --quick leaves out all but
-the rows for which theory promises 95 %.
+prints the tables of caffe_port/study/statistics/README.md (about a quarter of an hour on one core); --quick leaves out
+all but the rows for which theory promises 95 %.
 """
 
 from __future__ import annotations
@@ -22,12 +22,20 @@ from scipy.special import ndtr, ndtri
 from caffe_port.errors import StatisticsError
 from caffe_port.study.statistics.binormal import fit_binormal
 from caffe_port.study.statistics.bootstrap import bootstrap, difference, weighted_auc, weighted_mean, weighted_tpr
+from caffe_port.study.statistics.candidate_model import fit_candidate_model
+from caffe_port.study.statistics.froc import Detections, detections, sensitivity_at, weighted_sensitivity
 from caffe_port.study.statistics.intervals import Interval
 from caffe_port.study.statistics.roc import FPR, auc, tpr_at_fpr
 
 #: Cases of each class, or patients, from which on the intervals should hold the truth in 93 to 97 % of all draws.
 ENOUGH_CASES, ENOUGH_PATIENTS = 400, 100
 AREAS = (0.75, 0.85, 0.95)
+#: A detector's first stage: false candidates per unit, and the share of lesions that it hits.
+RATE, SHARE = 4.0, 0.9
+#: False positives per unit at which FROC curves are looked at, around the middle of the curve.
+FP = (0.5, 1.0, 2.0)
+#: What the bootstrap of FROC curves is tried on.
+FROC_QUANTITIES = (*(f"sensitivity at {fp:g}" for fp in FP), f"difference at {FP[1]:g}")
 #: Draws of patients in each simulated bootstrap.
 RESAMPLES = 400
 
@@ -126,6 +134,75 @@ def bootstrap_coverage(
     return {name: list(np.mean(rows, axis=0)) for name, rows in hits.items()}
 
 
+def candidate_model_coverage(
+    truth: Truth, number: int, draws: int, seed: int = 0, share: float = SHARE
+) -> tuple[list[float], float]:
+    """Of sensitivity at ``FP`` by the model's band; and what part of the draws is degenerate.
+
+    :param truth: the candidates' ROC curve.
+    :param number: of lesions, and of false candidates on the average.
+    """
+    rng = np.random.default_rng(seed)
+    true, hits = [share * truth.tpr(fp / RATE) for fp in FP], []
+    lesions, units = {f"l{i}": "p" for i in range(number)}, ["p"] * round(number / RATE)
+    for _ in range(draws):
+        hit = [lesion for lesion in lesions if rng.random() < share]
+        false = rng.normal(size=rng.poisson(RATE * len(units)))
+        scores = np.r_[false, (rng.normal(size=len(hit)) + truth.a) / truth.b]
+        owners = ["p"] * len(scores)
+        arm = detections(scores, [""] * len(false) + hit, owners, all_lesions=lesions, units=units)
+        try:
+            model = fit_candidate_model(arm)
+        except StatisticsError:
+            continue
+        hits.append(list(map(holds, map(model.at, FP), true)))
+    return list(np.mean(hits, axis=0)), 1 - len(hits) / draws
+
+
+def simulated_detections(truths: Sequence[Truth], patients: int, rng: np.random.Generator) -> list[Detections]:
+    """Of arms that score the same candidates of patients with one or two units and one or two lesions each.
+
+    Half of the scores' variance is the patient's own, and the same in all arms.
+    """
+    names, (units, lesions) = np.arange(patients).astype(str), rng.integers(1, 3, (2, patients))
+    false = np.repeat(np.arange(patients), rng.poisson(RATE * units))
+    true = np.repeat(np.arange(patients), lesions)
+    owners = {f"{names[p]}/{i}": names[p] for i, p in enumerate(true)}
+    hit = rng.random(len(true)) < SHARE
+    patient, of_lesion = np.r_[false, true[hit]], np.r_[np.zeros(len(false)), np.ones(hit.sum())]
+    own = rng.normal(size=patients)[patient]
+    return [
+        detections(
+            np.sqrt(0.5) * (own + rng.normal(size=len(patient))) + truth.a * of_lesion,
+            [""] * len(false) + list(np.array(list(owners))[hit]),
+            list(names[patient]),
+            all_lesions=owners,
+            units=list(np.repeat(names, units)),
+        )
+        for truth in truths
+    ]
+
+
+def froc_bootstrap_coverage(patients: int, draws: int, seed: int = 0) -> list[float]:
+    """Of ``FROC_QUANTITIES``: sensitivity at ``FP`` of an arm of area 0.85, its difference from one of area 0.8."""
+    rng = np.random.default_rng(seed)
+    arms = Truth(0.85), Truth(0.8)
+    true = [[SHARE * truth.tpr(fp / RATE) for fp in FP] for truth in arms]
+    hits = []
+    for draw in range(draws):
+        first, second = simulated_detections(arms, patients, rng)
+        gain = bootstrap(
+            difference(*(weighted_sensitivity(arm, FP[1]) for arm in (first, second))),
+            first.patients,
+            strata=first.with_lesions,
+            draws=RESAMPLES,
+            seed=draw,
+        )
+        intervals = sensitivity_at(first, FP, draws=RESAMPLES, seed=draw)
+        hits.append([*map(holds, intervals, true[0]), holds(gain, true[0][1] - true[1][1])])
+    return list(np.mean(hits, axis=0))
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -146,6 +223,21 @@ def main() -> None:
     for patients in (ENOUGH_PATIENTS,) if args.quick else (10, 20, 50, ENOUGH_PATIENTS):
         for name, shares in bootstrap_coverage(patients, args.draws, methods=("percentile", "bca")).items():
             print(f"| {patients} | {name} |", " | ".join(map(percent, shares)), "|", flush=True)
+    froc_tables(args.draws, args.quick)
+
+
+def froc_tables(draws: int, quick: bool) -> None:
+    """Print those of FROC curves."""
+    print("\n| lesions, false candidates | AUC of the candidates | sensitivity by the model | degenerate |")
+    print("|---|---|---|---|")
+    for number in (ENOUGH_CASES,) if quick else (20, 40, 100, ENOUGH_CASES):
+        for area in AREAS:
+            model, degenerate = candidate_model_coverage(Truth(area), number, draws)
+            print(f"| {number} | {area} |", percent(*model), "|", percent(degenerate), "|", flush=True)
+    print("\n| patients |", " | ".join(FROC_QUANTITIES), "|\n|---|---|---|---|---|")
+    for patients in (ENOUGH_PATIENTS,) if quick else (10, 20, 50, ENOUGH_PATIENTS):
+        shares = froc_bootstrap_coverage(patients, draws)
+        print(f"| {patients} |", " | ".join(map(percent, shares)), "|", flush=True)
 
 
 def percent(*shares: float) -> str:

@@ -19,8 +19,8 @@ class Interval:
     high: float
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether the two intervals have a point in common."""
-        return self.low <= other.high and other.low <= self.high
+        """Whether the two intervals have a point in common; one of NaN tells nothing, so that it is not apart."""
+        return not (self.low > other.high or other.low > self.high)
 
 
 def normal_quantile(level: float) -> float:
