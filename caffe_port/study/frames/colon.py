@@ -49,18 +49,14 @@ class Colon:
         self._bend = random.uniform(0.15, 0.4, 2)
         self._phase = random.uniform(0, 2 * np.pi, 2)
         self._radius = _shape(random)
-        self._slope_z, self._slope_angle = _slopes(self._radius)
+        self._reshape()
         self._albedo = _albedo(random)
         self._moisture = _noise(random, _SHAPE_TABLE, (220, 110)) + 0.8 * _noise(random, _SHAPE_TABLE, (30, 12))
         self._wetness = random.uniform(0.3, 1.0)
 
     def render(self, view: View, width: int, height: int) -> np.ndarray:
         """A sharp frame, (height, width, 3) float32 in BGR from 0 to about 255, without the camera's mask and noise."""
-        rays = _rays(view, width, height)
-        origin = np.array([*(self._axis(view.z) + view.offset), view.z])
-        depth = self._march(origin, rays)
-        x, y, z = (origin[i] + depth * rays[i] for i in range(3))
-        x, y = x - self._axis(z)[0], y - self._axis(z)[1]
+        rays, depth, (x, y, z) = self._meet(view, width, height)
         table = self._places(x, y, z)
         normal = self._normals(x, y, table)
         facing = np.clip(-sum(n * r for n, r in zip(normal, rays, strict=True)), 0, 1)
@@ -70,6 +66,19 @@ class Colon:
         at = (places * (_COLOUR_TABLE[i] / _SHAPE_TABLE[i]) for i, places in enumerate(table))
         colour = _look_up(self._albedo, *at) * lit[..., None] ** floats(1.1, 1.05, 0.8)
         return (255 * (colour + self._shine(facing, depth, table)[..., None])).astype(np.float32)
+
+    def _reshape(self) -> None:
+        """To be called when the radius has been changed."""
+        self._slope_z, self._slope_angle = _slopes(self._radius)
+
+    def _meet(self, view: View, width: int, height: int) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+        """Rays of all pixels, the distance at which each meets the wall, and that point: beside the axis, and along."""
+        rays = _rays(view, width, height)
+        origin = np.array([*(self._axis(view.z) + view.offset), view.z])
+        depth = self._march(origin, rays)
+        x, y, z = (origin[i] + depth * rays[i] for i in range(3))
+        centre = self._axis(z)
+        return rays, depth, (x - centre[0], y - centre[1], z)
 
     def _axis(self, z: np.ndarray | float) -> np.ndarray:
         """(2, ...) place of the tube's centre at ``z``."""

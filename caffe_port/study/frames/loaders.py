@@ -8,17 +8,16 @@ parts of width and height (left, top, right, bottom). The images are read only w
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from caffe_port.errors import DataError
 from caffe_port.study.cases import Case
+from caffe_port.study.files import VIDEOS_FILE, images_in, read_pairs, require_folder, usable_id
 from caffe_port.study.frames.layouts import INFORMATIVE, LABEL_OF, LABELS, NAVIGATION_BOX, classes_of
 
-CLASSES_FILE, VIDEOS_FILE = "classes.csv", "videos.csv"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+CLASSES_FILE = "classes.csv"
 #: The video of a frame by its path.
 VideoOf = Callable[[Path], str]
 
@@ -34,7 +33,7 @@ def load_folders(data: Path) -> list[Case]:
     """
     labels = _read_classes(data / CLASSES_FILE) if (data / CLASSES_FILE).is_file() else INFORMATIVE
     if (data / VIDEOS_FILE).is_file():
-        table = _read_table(data / VIDEOS_FILE, "file", "video")
+        table = read_pairs(data / VIDEOS_FILE, "file", "video")
         return _cases(data, labels, lambda path: _listed_video(path, data, table))
     return _cases(data, labels, _video_of_name)
 
@@ -100,7 +99,7 @@ def detect(data: Path) -> str:
 
     :raises DataError: none, or there is no such folder.
     """
-    _require_folder(data)
+    require_folder(data)
     for layout, signs in _SIGNS.items():
         depths = ("",) if layout == "folders" else ("", "*/", "*/*/")
         if any(next(data.glob(depth + sign), None) is not None for depth in depths for sign in signs):
@@ -126,8 +125,8 @@ def _cases(
         label = labels[kind]
         if label is None:
             continue
-        for path in _images(data / kind):
-            id_ = re.sub(r"[^\w.+-]", "_", "-".join(filter(None, [prefix, kind, path.stem])))
+        for path in images_in(data / kind):
+            id_ = usable_id("-".join(filter(None, [prefix, kind, path.stem])))
             if id_ in cases:
                 other = cases[id_].info["path"]
                 raise DataError(f"has the same name as {other}.", file=path, remedy="Remove or rename one of them.")
@@ -144,7 +143,7 @@ def _cases(
 
 def _class_folders(data: Path, labels: Mapping[str, int | None]) -> list[str]:
     """Names of the folders in ``data``, each one a class that has a label or is left out on purpose."""
-    _require_folder(data)
+    require_folder(data)
     present = sorted(path.name for path in data.iterdir() if path.is_dir() and not path.name.startswith("."))
     for name in present:
         if name not in labels:
@@ -157,30 +156,14 @@ def _class_folders(data: Path, labels: Mapping[str, int | None]) -> list[str]:
     return present
 
 
-def _images(folder: Path) -> list[Path]:
-    """The image files in a class folder; hidden files and Windows' Thumbs.db are what file managers leave."""
-    paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "Thumbs.db")
-    for path in paths:
-        if path.is_dir() or path.suffix.lower() not in SUFFIXES:
-            raise DataError(
-                "is no image.", file=path, remedy=f"A class folder holds image files only ({', '.join(SUFFIXES)})."
-            )
-    return paths
-
-
 def _inside(data: Path, sign: str, depth: int) -> Path:
     """The folder at or at most ``depth`` levels under ``data`` from which ``sign`` is a path."""
-    _require_folder(data)
+    require_folder(data)
     for level in range(depth + 1):
         found = next(iter(sorted(data.glob("*/" * level + sign))), None)
         if found is not None:
             return found if "/" in sign else found.parent
     raise DataError(f"has no folder {sign} in it.", file=data, remedy="Give the folder that the archive unpacks to.")
-
-
-def _require_folder(data: Path) -> None:
-    if not data.is_dir():
-        raise DataError("is no folder.", file=data, remedy="Give the folder of the labelled frames.")
 
 
 def _own_video(path: Path) -> str:
@@ -216,34 +199,10 @@ def _listed_video(path: Path, data: Path, table: Mapping[str, str]) -> str:
 
 
 def _read_classes(path: Path) -> dict[str, int | None]:
-    table = _read_table(path, "class", "label")
+    table = read_pairs(path, "class", "label")
     for kind, label in table.items():
         if label not in LABEL_OF:
             raise DataError(
                 f"Class {kind} has the label '{label}'.", file=path, remedy=f"Labels are {', '.join(LABEL_OF)}."
             )
     return {kind: LABEL_OF[label] for kind, label in table.items()}
-
-
-def _read_table(path: Path, key: str, value: str) -> dict[str, str]:
-    """A CSV file of two columns as a mapping."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot be read: {error}.", file=path) from None
-    return dict(_entries(rows, path, key, value))
-
-
-def _entries(rows: Iterable[Mapping[str, str | None]], path: Path, key: str, value: str) -> Iterator[tuple[str, str]]:
-    seen: set[str] = set()
-    for line, row in enumerate(rows, 2):
-        name, entry = row.get(key), row.get(value)
-        if not name or not entry:
-            raise DataError(
-                f"lacks a {key} or a {value}.", file=path, line=line, remedy=f"The first line is {key},{value}."
-            )
-        if name in seen:
-            raise DataError(f"A second line for {name}.", file=path, line=line, remedy="Remove one.")
-        seen.add(name)
-        yield name, entry
