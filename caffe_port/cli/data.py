@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from caffe_port.cli.display import Display
 from caffe_port.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ _EXAMPLE = "Example: caffe-port data fetch bvlc_alexnet --file bvlc_alexnet.caff
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.group("data", short_help="Public data sets: list, show, fetch, verify.", epilog=_EXAMPLE)
+@click.group("data", short_help="Public data sets: list, show, fetch, verify; phantoms.", epilog=_EXAMPLE)
 def data() -> None:
     """Public data sets and weights: what is known of them, fetching what is open, verifying what is here.
 
-    Nothing is downloaded but by "fetch".
+    Nothing is downloaded but by "fetch". "phantoms" makes procedural data instead.
     """
 
 
@@ -60,6 +61,21 @@ def show(name: str) -> None:
             break_long_words=False,  # addresses stay whole
         )
         click.echo(filled)
+
+
+@data.command("phantoms", epilog="Example: caffe-port data phantoms my-phantoms --patients 8")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option("--patients", type=int, default=12, show_default=True, help="Patients (exams, videos) of each kind.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws others.")
+def phantoms(folder: Path, patients: int, seed: int) -> None:
+    """Make procedural data for all four applications of the study: "caffe-port study run all --data DIR".
+
+    They are drawn by formulas: what nets make of them says nothing about patients, and reports on them say so.
+    """
+    from caffe_port.demo.data import write_phantom_data
+
+    with Display() as display:
+        write_phantom_data(folder, patients, seed, display.bar)
 
 
 @data.command("fetch", epilog=_EXAMPLE)

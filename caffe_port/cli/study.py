@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -167,7 +168,7 @@ def _whole(function: Callable[[Study], None], flags: dict[str, Any], display: Di
     if function.__name__ in ("report", "run") and len(failed) < len(parts):
         from caffe_port.study.report import write_whole_report
 
-        click.echo(write_whole_report(flags["out"]))
+        click.echo(write_whole_report(Path(flags["out"])))
     if failed:
         raise StudyError(f"Of the whole study failed: {' '.join(failed)}")
 

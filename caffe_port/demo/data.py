@@ -1,0 +1,36 @@
+"""Procedural data for all four applications, to see the whole study before one has images of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from caffe_port.demo import phantoms as interfaces
+from caffe_port.errors import DataError
+from caffe_port.study.embolism import phantoms as embolism
+from caffe_port.study.frames import generator as frames
+from caffe_port.study.polyps import phantoms as polyps
+from caffe_port.study.prepare import Bars, silent
+
+#: Images of an exam of the carotid, frames of a video that are labelled, frames of a video with polyps.
+IMAGES, FRAMES, POLYP_FRAMES = 2, 8, 16
+
+
+def write_phantom_data(folder: Path, patients: int, seed: int = 0, bars: Bars = silent) -> None:
+    """Write data of ``patients`` (exams, videos) for each application, in folders of ``folder`` that have their names.
+
+    :raises DataError: there is something in ``folder``, fewer than four patients are asked for, SimpleITK is not
+        installed, or a file cannot be written.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise DataError("is not empty.", file=folder, remedy="Choose a new folder.")
+    if patients < 4:
+        raise DataError(f"{patients} patients are too few to train and to test on.", remedy="Ask for 4 or more.")
+    with bars("Volumes with emboli") as progress:
+        embolism.write_phantoms(folder / "embolism", patients, seed, progress=progress)
+    with bars("Videos with polyps") as progress:
+        polyps.write_phantoms(folder / "polyps", patients, POLYP_FRAMES, seed, progress=progress)
+    with bars("Informative and other frames") as progress:
+        frames.write_frames(folder / "frames", patients, FRAMES, seed, progress=progress)
+    with bars("Carotid arteries") as progress:
+        interfaces.write_phantoms(folder / "interfaces", patients, IMAGES, seed)
+        progress(patients, patients)

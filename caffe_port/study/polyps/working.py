@@ -1,0 +1,33 @@
+"""Frames and masks, and the reduced size at which the detector works."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from caffe_port.data.images import read_image, to_hwc
+from caffe_port.study.cases import Case
+from caffe_port.study.polyps.lesions import polyps_of
+
+
+def read_frame(case: Case) -> np.ndarray:
+    """The frame of ``case``, (H, W, 3) uint8 in BGR.
+
+    :raises DataError: the file is missing or no image.
+    """
+    return np.ascontiguousarray(to_hwc(read_image(case.info["path"])))
+
+
+def to_width(image: np.ndarray, width: int) -> np.ndarray:
+    """``image`` (H, W) or (H, W, 3) uint8, ``width`` pixels wide."""
+    height = max(1, round(width * image.shape[0] / image.shape[1]))
+    way = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=way)
+
+
+def mask_at_width(case: Case, width: int) -> np.ndarray:
+    """Where the polyps of ``case`` are, (H, W) bool, in its frame made ``width`` pixels wide.
+
+    :raises DataError: the mask is not what it was when the data were loaded.
+    """
+    return to_width(np.where(polyps_of(case).labels > 0, 255, 0).astype(np.uint8), width) > 127
