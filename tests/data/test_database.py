@@ -277,15 +277,17 @@ def test_a_database_that_the_program_has_open_itself(tmp_path):
 
 def test_a_full_disk(tmp_path):
     """A limit on the size of files fails as a full disk does; LMDB calls either an I/O error."""
+
+    def write():
+        with new_database(tmp_path / "db", "LMDB") as database:
+            for i in range(3000):
+                database.put(b"%08d" % i, bytes(1000))
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
     try:
-        with (
-            pytest.raises(DataError, match=r"db: cannot be written: .*MB free"),
-            new_database(tmp_path / "db", "LMDB") as db,
-        ):
-            for i in range(3000):
-                db.put(b"%08d" % i, bytes(1000))
+        with pytest.raises(DataError, match=r"db: cannot be written: .*MB free"):
+            write()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
