@@ -12,9 +12,7 @@ is a bag of its own, whose label is certain.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
 from caffe_port.errors import DataError
 from caffe_port.study.cases import Candidate
+from caffe_port.study.embolism.extra import extra
 from caffe_port.study.embolism.planes import Resampler
 from caffe_port.study.embolism.vessels import Orientations, cubes
 
@@ -125,7 +124,7 @@ def haralick(planes: np.ndarray) -> np.ndarray:
 
     Haralick et al., "Textural features for image classification", 1973: the paper's [64].
     """
-    feature = _extra("skimage.feature", "Haralick features")
+    feature = extra("skimage.feature", "Haralick features")
     found = []
     for image in (planes // (256 // LEVELS)).reshape(-1, SIZE, SIZE):
         angles = np.arange(4) * np.pi / 4
@@ -137,7 +136,7 @@ def haralick(planes: np.ndarray) -> np.ndarray:
 
 def wavelets(planes: np.ndarray) -> np.ndarray:
     """Logarithms of the energies (mean squares) of the sub-bands of both planes: (N, 2 * (1 + 3 * SCALES))."""
-    transform = _extra("pywt", "Wavelet features").wavedec2(planes.astype(np.float64), WAVELET, level=SCALES)
+    transform = extra("pywt", "Wavelet features").wavedec2(planes.astype(np.float64), WAVELET, level=SCALES)
     bands = [transform[0], *(band for scale in transform[1:] for band in scale)]
     return np.concatenate([np.log1p(np.square(band).mean(axis=(2, 3))) for band in bands], axis=1)
 
@@ -172,14 +171,3 @@ def fit(vectors: np.ndarray, bags: Sequence[str], seed: int) -> RandomForestClas
             break
         chosen = stays
     return forest.fit(vectors[chosen], labels[chosen])
-
-
-def _extra(module: str, what: str) -> ModuleType:
-    """A module of the extra ``ct``."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise DataError(
-            f"{what} need the package {module.partition('.')[0]}, which is not installed.",
-            remedy="Install the extra 'ct': pip install 'caffe_port[ct]'.",
-        ) from None

@@ -16,6 +16,7 @@ from pathlib import Path
 from caffe_port.errors import DataError
 from caffe_port.study.cases import Case
 from caffe_port.study.embolism.volumes import SUFFIXES, clot_numbers, read_labels
+from caffe_port.study.files import require_folder
 
 #: An empty file beside a volume that has no label because it has no emboli.
 NO_EMBOLI = "no-emboli"
@@ -100,7 +101,7 @@ def detect(data: Path) -> str:
 
     :raises DataError: none, or there is no such folder.
     """
-    _require_folder(data)
+    require_folder(data)
     for layout, sign in _SIGNS.items():
         if _found(data, sign):
             return layout
@@ -173,13 +174,8 @@ def _found(data: Path, sign: str) -> Path | None:
 
 
 def _inside(data: Path, sign: str) -> Path:
-    _require_folder(data)
+    require_folder(data)
     found = _found(data, sign)
     if found is None:
         raise DataError(f"has no {sign} in it.", file=data, remedy="Give the folder that the archive unpacks to.")
     return found
-
-
-def _require_folder(data: Path) -> None:
-    if not data.is_dir():
-        raise DataError("is no folder.", file=data, remedy="Give the folder of the CT volumes.")

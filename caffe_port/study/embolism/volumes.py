@@ -8,7 +8,6 @@ which resampling leaves where it is.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ from scipy import ndimage
 
 from caffe_port.errors import CaffeWarning, DataError, StudyError
 from caffe_port.study.cases import Case
+from caffe_port.study.embolism.extra import extra
+from caffe_port.study.files import by_number
 
 #: The window, in HU, that is usual for pulmonary embolism: level 100, width 700.
 WINDOW = (-250, 450)
@@ -214,15 +215,7 @@ def _to_int16(hu: np.ndarray) -> np.ndarray:
 
 
 def _simpleitk(file: Path | None = None) -> ModuleType:
-    try:
-        import SimpleITK
-    except ImportError:
-        raise DataError(
-            "CT volumes need the package SimpleITK, which is not installed.",
-            file=file,
-            remedy="Install the extra 'ct': pip install 'caffe_port[ct]'.",
-        ) from None
-    return SimpleITK
+    return extra("SimpleITK", "CT volumes", file)
 
 
 def _read(names: str | list[str], path: Path) -> Any:
@@ -250,12 +243,7 @@ def _series(folder: Path, slices: str) -> list[str]:
     if len(series) > 1:
         text = f"{folder} holds {len(series)} DICOM series; only the longest, of {len(files)} slices, is used."
         warnings.warn(text, CaffeWarning, stacklevel=2)
-    return sorted(files, key=_by_number) if slices == "name" else list(files)
-
-
-def _by_number(name: str) -> list[tuple[str, int]]:
-    """``D2.dcm`` before ``D10.dcm``."""
-    return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", Path(name).name)]
+    return sorted(files, key=lambda file: by_number(Path(file).name)) if slices == "name" else list(files)
 
 
 def _read_mat(path: Path) -> np.ndarray:

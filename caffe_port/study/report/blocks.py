@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 #: Parts and pattern of a number with its interval.
 INTERVAL: Any = {"parts": ("", "low", "high"), "pattern": "{} ({}–{})"}
+#: Pattern of a number that should have an interval and has none.
+NO_INTERVAL = "{} (no interval)"
 #: What a cell shows where there is no number.
 ABSENT = "–"
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it is shown, its value in full, and where it stands in metrics.json (a JSON pointer, RFC 6901).
+    """A number as it is shown, its value in full, and where it stands: a JSON pointer (RFC 6901) into a metrics.json.
 
     ``path`` is empty where the number was derived from others, as the table's note then says.
+
+    :param file: that metrics.json, as the page calls it: ``polyps/metrics.json`` where it reports several runs.
     """
 
     text: str
     value: float | int | str
     path: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,14 @@ class Column:
 class Cell:
     """Text, or numbers in the column's pattern.
 
-    :param mark: ``yes`` and ``no`` colour the cell (statistically different or not), as tables S3 and S4 do.
+    :param mark: ``yes`` and ``no`` colour the cell (statistically different or not), as tables S1 to S4 do.
+    :param pattern: in place of the column's, for a cell that has fewer numbers.
     """
 
     text: str = ""
     numbers: tuple[Number, ...] = ()
     mark: str = ""
+    pattern: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,11 +110,29 @@ class Section:
     blocks: Sequence[Text | Table | Figure | Code] = field(default_factory=tuple)
 
 
-class Metrics:
-    """metrics.json, read so that every number keeps its place."""
+def within(section: Section, prefix: str) -> Section:
+    """The section under names that are its own on a page of several runs: ``prefix`` and a hyphen before each.
 
-    def __init__(self, content: Mapping[str, Any]) -> None:
+    The same goes for the ids inside pictures, to which only the picture itself refers.
+    """
+    blocks: list[Text | Table | Figure | Code] = []
+    for block in section.blocks:
+        if isinstance(block, Figure):
+            panels = [re.sub(r'( id="|href="#|url\(#)', rf"\1{prefix}-", panel) for panel in block.panels]
+            block = replace(block, panels=panels)
+        blocks.append(replace(block, name=f"{prefix}-{block.name}") if isinstance(block, Figure | Table) else block)
+    return replace(section, name=f"{prefix}-{section.name}", blocks=blocks)
+
+
+class Metrics:
+    """metrics.json, read so that every number keeps its place.
+
+    :param file: what the page calls it.
+    """
+
+    def __init__(self, content: Mapping[str, Any], file: str = "metrics.json") -> None:
         self.content = content
+        self.file = file
 
     def get(self, *keys: str | int) -> Any:
         """What stands under these keys, or None."""
@@ -123,7 +149,13 @@ class Metrics:
         value = self.get(*keys)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        return Number(format(value, form), value, pointer(*keys))
+        return self.shown(format(value, form), *keys)
+
+    def shown(self, text: str, *keys: str | int) -> Number:
+        """What stands under these keys as ``text``, with its place."""
+        value = self.get(*keys)
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        return Number(text, value if plain else text, pointer(*keys), self.file)
 
     def cell(self, *places: Sequence[str | int], form: str = ".3f") -> Cell:
         """A cell with the number of every place, or an empty one where any is missing."""

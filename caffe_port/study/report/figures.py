@@ -1,4 +1,5 @@
-"""The figures of the paper: box plots (Fig. 9), ROC curves with bands (Fig. 6), convergence (Fig. 10), fewer data."""
+"""The figures of the paper: FROC curves (Figs. 2, 4), ROC curves with bands (Fig. 6), box plots (Fig. 9), convergence
+(Fig. 10), fewer data."""
 
 from __future__ import annotations
 
@@ -25,6 +26,40 @@ class Curve:
     roc: Roc
     band: Binormal | None
     points: Mapping[float, Interval]
+
+
+@dataclass(frozen=True)
+class FrocAxis:
+    """The horizontal axis of FROC curves: false positives per ``unit`` up to ``end``, with a line at every one of
+    ``points``."""
+
+    unit: str
+    points: Sequence[float]
+    end: float
+    log: bool
+
+    @property
+    def start(self) -> float:
+        """A logarithmic axis has no 0: it starts below the smallest point."""
+        return min(self.points, default=self.end / 100) / 2 if self.log else 0.0
+
+
+@dataclass(frozen=True)
+class Froc:
+    """What a figure shows of one arm's FROC curve.
+
+    :param fp: false positives per unit, ascending, and the ``sensitivity`` from there up to the next: a step curve.
+    :param model: the fitted curve: ``fp``, ``sensitivity``, and its band from ``low`` to ``high``; or None.
+    :param points: the intervals at the operating points.
+    """
+
+    title: str
+    style: Style
+    fp: Sequence[float]
+    sensitivity: Sequence[float]
+    model: Mapping[str, Sequence[float]] | None
+    points: Mapping[float, Interval]
+    strong: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,8 +115,8 @@ def _bxp(box: Box) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def roc_curves(name: str, curves: Sequence[Curve]) -> str:
-    """The empirical ROC curves of all arms in one picture."""
+def roc_curves(name: str, curves: Sequence[Curve], columns: int = 3) -> str:
+    """Empirical ROC curves in one picture; the legend has ``columns``."""
 
     def draw(axes: Any) -> None:
         for curve in curves:
@@ -90,7 +125,7 @@ def roc_curves(name: str, curves: Sequence[Curve]) -> str:
                 label=curve.title,
             )  # fmt: skip
         _roc_axes(axes)
-        axes.figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+        axes.figure.legend(loc="outside lower center", ncols=columns, fontsize=9)
 
     return svg(draw, name, "ROC curves of " + ", ".join(curve.title for curve in curves) + ".", (5.6, 6.0))
 
@@ -121,6 +156,65 @@ def _roc_axes(axes: Any) -> None:
     axes.set_aspect("equal")
 
 
+def froc_curves(name: str, curves: Sequence[Froc], axis: FrocAxis, columns: int = 3) -> str:
+    """FROC curves in one picture, those that are not ``strong`` thin; the legend has ``columns``."""
+
+    def draw(axes: Any) -> None:
+        for curve in sorted(curves, key=lambda curve: curve.strong):
+            _steps(axes, axis, curve, linewidth=2 if curve.strong else 1.1, alpha=1 if curve.strong else 0.8)
+        _froc_axes(axes, axis)
+        handles, titles = axes.get_legend_handles_labels()
+        order = [titles.index(curve.title) for curve in curves]
+        axes.figure.legend(
+            [handles[n] for n in order], [titles[n] for n in order], loc="outside lower center", ncols=columns,
+            fontsize=9,
+        )  # fmt: skip
+
+    listed = "; ".join(f"{curve.title}: at most {max(curve.sensitivity):.2f}" for curve in curves)
+    return svg(draw, name, f"Sensitivity by false positives per {axis.unit}. {listed}.", (6.2, 5.2))
+
+
+def froc_band(name: str, curve: Froc, reference: Froc | None, axis: FrocAxis) -> str:
+    """One arm's FROC curve with the band of its model and error bars, and a curve to compare with in thin grey."""
+
+    def draw(axes: Any) -> None:
+        color = curve.style.color
+        if reference:
+            _steps(axes, axis, reference, color="#8a8a8a", linestyle="-", linewidth=1)
+        if curve.model:
+            x = np.maximum(curve.model["fp"], axis.start)
+            axes.fill_between(x, curve.model["low"], curve.model["high"], color=color, alpha=0.25, linewidth=0)
+            axes.plot(x, curve.model["sensitivity"], color=color, linewidth=0.8, linestyle=(0, (4, 2)))
+        _steps(axes, axis, curve, linestyle="-", linewidth=1.6)
+        for point, interval in curve.points.items():
+            axes.plot([point, point], [interval.low, interval.high], color="black", linewidth=1.2, marker="_")
+        _froc_axes(axes, axis)
+
+    bars = ", ".join(f"{i.estimate:.2f} ({i.low:.2f} to {i.high:.2f}) at {p:g}" for p, i in curve.points.items())
+    band = "the 95 % band of its model" if curve.model else "no band"
+    text = f"FROC curve of {curve.title} with {band}. Sensitivity {bars or 'without intervals'}."
+    return svg(draw, name, text, (3.6, 3.2))
+
+
+def _steps(axes: Any, axis: FrocAxis, curve: Froc, **look: Any) -> None:
+    """The corners of the step curve; nothing beyond its last point."""
+    fp, sensitivity = np.asarray(curve.fp, dtype=float), np.asarray(curve.sensitivity, dtype=float)
+    corner = np.r_[True, np.diff(sensitivity) != 0]
+    corner[-1] = True
+    style = {"color": curve.style.color, "linestyle": curve.style.dashes, **look}
+    axes.step(np.maximum(fp, axis.start)[corner], sensitivity[corner], where="post", label=curve.title, **style)
+
+
+def _froc_axes(axes: Any, axis: FrocAxis) -> None:
+    if axis.log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    for point in axis.points:
+        axes.axvline(point, color="#8792a0", linewidth=1, linestyle=(0, (1, 2)), zorder=0.9)
+    axes.set(xlim=(axis.start, axis.end), ylim=(-0.02, 1.02))
+    axes.set(xlabel=f"false positives per {axis.unit}", ylabel="sensitivity")
+
+
 def convergence(name: str, lines: Sequence[Line]) -> str:
     """Validation AUC by epoch. A dot marks the best epoch, whose snapshot is the one that was tested."""
 
@@ -141,18 +235,20 @@ def convergence(name: str, lines: Sequence[Line]) -> str:
 
 
 def reduced(name: str, what: str, lines: Sequence[Line]) -> str:
-    """A measure by the part of the training set that was used, on a logarithmic axis."""
+    """A measure by the part of the training set that was used, on a logarithmic axis. Lines stand a little beside one
+    another, so that no bar hides another."""
 
     def draw(axes: Any) -> None:
-        for line in lines:
-            color = line.style.color
+        for number, line in enumerate(lines):
+            color, aside = line.style.color, 1.025 ** (number - (len(lines) - 1) / 2)
             bars = np.abs(np.array(line.bars) - np.array(line.y)) if line.bars else None
             axes.errorbar(
-                line.x, line.y, yerr=bars, color=color, linestyle=line.style.dashes, marker="o", markersize=5,
-                capsize=3, elinewidth=1, label=line.title,
+                np.array(line.x) * aside, line.y, yerr=bars, color=color, linestyle=line.style.dashes, marker="o",
+                markersize=5, capsize=3, elinewidth=1, label=line.title,
             )  # fmt: skip
             if line.dots:
-                axes.plot(*zip(*line.dots), "o", color=color, markersize=3, alpha=0.5)
+                x, y = np.transpose(line.dots)
+                axes.plot(x * aside, y, "o", color=color, markersize=3, alpha=0.5)
         axes.set_xscale("log")
         ticks = sorted({x for line in lines for x in line.x})
         axes.set_xticks(ticks, [f"{100 * tick:g} %" for tick in ticks])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from caffe_port.study.report.blocks import ABSENT, INTERVAL, Cell, Column, Number, Table, pointer
+from caffe_port.study.report.blocks import ABSENT, INTERVAL, Cell, Column, Number, Table
 from caffe_port.study.report.names import HANDCRAFTED, SCRATCH, Variant
 from caffe_port.study.report.run import Run
 from caffe_port.study.statistics.comparisons import format_p
@@ -43,9 +43,9 @@ class Tests:
         place = self._places.get(frozenset((a, b)))
         if place is None:
             return Cell(ABSENT)
-        entry = self._run.metrics.get("comparisons", place)
-        places = {key: pointer("comparisons", place, key) for key in ("p", "holm")}
-        numbers = tuple(Number(format_p(entry[key]), entry[key], path) for key, path in places.items())
+        metrics = self._run.metrics
+        entry = metrics.get("comparisons", place)
+        numbers = tuple(metrics.shown(format_p(entry[key]), "comparisons", place, key) for key in ("p", "holm"))
         return Cell(numbers=numbers, mark="yes" if entry["p"] < ALPHA else "no")
 
     def table(self, name: str, caption: str, variants: Sequence[Variant]) -> Table:
@@ -104,7 +104,7 @@ def finding(tests: Tests, measure: str, a: Variant, b: Variant, difference: Inte
 
 
 def findings(rows: Sequence[Finding]) -> Table:
-    """All findings of a run."""
+    """All findings of a run, without the columns that none of them fills."""
     cells = []
     for row in rows:
         numbers: tuple[Number, ...] = ()
@@ -129,8 +129,14 @@ def findings(rows: Sequence[Finding]) -> Table:
         Column("Shown"),
         Column("Finding", words=True),
     ]
-    note = (
-        "Differences with 95 % intervals by a bootstrap over patients, computed from metrics.json, scores.csv and "
-        "cases.csv. A difference that is not shown is not shown to be absent either."
-    )
-    return Table("findings", "What this run says to the paper's questions.", columns, cells, note)
+    used = [n for n in range(len(columns)) if any(row[n] != Cell(ABSENT) for row in cells) or not cells]
+    note = "A difference that is not shown is not shown to be absent either."
+    if any(row.difference for row in rows):
+        what = (
+            "Differences with 95 % intervals by a bootstrap over patients, computed from metrics.json, scores.csv and "
+        )
+        note = f"{what}cases.csv. {note}"
+    return Table(
+        "findings", "What this run says to the paper's questions.", [columns[n] for n in used],
+        [[row[n] for n in used] for row in cells], note,
+    )  # fmt: skip

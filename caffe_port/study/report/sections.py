@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from caffe_port.study.report import figures
 from caffe_port.study.report.blocks import (
-    INTERVAL,
     Cell,
     Code,
     Column,
@@ -20,16 +19,15 @@ from caffe_port.study.report.blocks import (
     Section,
     Table,
     Text,
-    pointer,
 )
+from caffe_port.study.report.measure import Measure
 from caffe_port.study.report.names import SCRATCH, Variant
 from caffe_port.study.report.run import Run
 
 #: At most so many pictures of one arm are put into the page.
 PICTURES = 3
-#: Keys of a value within an arm's entry in metrics.json.
-Keys = Sequence[str | int]
-_SPLITS = {"train": "training", "val": "validation", "test": "test"}
+#: How the parts of the data are called.
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def what_was_run(run: Run, application: str, class_names: Sequence[str]) -> Section:
@@ -65,7 +63,7 @@ def _splits(run: Run, class_names: Sequence[str]) -> Table:
     for split, counts in run.cases.items():
         numbers = [*counts, *(run.patches.get((split, label), 0) for label in labels)]
         cells = [Cell(numbers=(Number(f"{n:,}", n),)) if n else Cell("–") for n in numbers]
-        rows.append([Cell(_SPLITS.get(split, split)), *cells])
+        rows.append([Cell(SPLITS.get(split, split)), *cells])
     return Table(
         "splits", "Cases, patients and patches in each part.", columns, rows,
         "Counted in cases.csv and patches.csv. No patient (exam, video) is in two parts. The validation part decides "
@@ -113,57 +111,64 @@ def _convergence_table(run: Run, shown: Sequence[Variant]) -> Table:
     )  # fmt: skip
 
 
-def reduced(run: Run, what: str, measure: Keys, bars: Sequence[Keys] | None) -> Section | None:
+def reduced(run: Run, measure: Measure, place: str, curves: Sequence[Figure] = ()) -> Section | None:
     """The application's main measure by the part of the training set; None where no fraction was run.
 
-    :param measure: keys of the measure within an arm's entry; ``bars`` those of the ends of its interval.
+    :param place: where the paper has the like; ``curves`` what is to stand before it.
     """
     of_arm = {v.arm: [w for w in run.variants if w.arm == v.arm and not w.init] for v in run.variants if v.fraction}
     if not of_arm:
         return None
-    columns = [Column("Arm"), Column("Part of the training set"), Column("Draw")]
-    columns.append(Column(what, **INTERVAL) if bars else Column(what))
+    columns = [Column("Arm"), Column("Part of the training set"), Column("Draw"), measure.column()]
     rows = []
     for variant in sorted((v for group in of_arm.values() for v in group), key=lambda v: (v.arm, _part(v), v.draw)):
-        places = [(*run.place(variant), *keys) for keys in (measure, *(bars or ()))]
         part = Number(f"{100 * _part(variant):g} %", _part(variant))
         draw = variant.draw or ("1" if variant.fraction else "")
         rows.append(
-            [Cell(Variant.parse(variant.arm).title), Cell(numbers=(part,)), Cell(draw), run.metrics.cell(*places)]
+            [Cell(Variant.parse(variant.arm).title), Cell(numbers=(part,)), Cell(draw), measure.cell(run, variant)]
         )
-    caption = f"{what} by the part of the training set that was used."
-    note = "Bars: 95 % intervals." if bars else ""
-    if any(v.draw for group in of_arm.values() for v in group):
-        note = "Small dots: one random subset each; lines: their means."
-    figure = figures.reduced("reduced-svg", what, [_by_part(run, group, measure, bars) for group in of_arm.values()])
-    return Section(
-        "reduced",
-        "Reduced training sets",
-        [
-            Figure("reduced-figure", f"{caption} {note}".strip(), [figure]),
-            Table("reduced-table", caption, columns, rows),
-        ],
-    )
+    caption = f"{measure.title} by the part of the training set that was used ({place})."
+    note = f"In brackets the 95 % interval {measure.interval}."
+    lines = [line for group in of_arm.values() for line in _line(run, group, measure)]
+    legend = "Bars: 95 % intervals." if any(line.bars for line in lines) else ""
+    if any(line.dots for line in lines):
+        legend += " Small dots: one random subset each; lines: their means."
+    blocks: list[Figure | Table] = [*curves]
+    if lines:
+        panel = figures.reduced("reduced-svg", measure.title, lines)
+        blocks.append(Figure("reduced-figure", f"{caption} {legend}".strip(), [panel]))
+    blocks.append(Table("reduced-table", caption, columns, rows, note))
+    return Section("reduced", "Reduced training sets", blocks)
+
+
+def by_part(run: Run) -> tuple[list[Variant], str]:
+    """The deepest fine-tuning and scratch on every part of the training set, as in Figs. 2b, 4b and 6b; and what the
+    caption of their curves says: of several subsets of one size the first is shown."""
+    arms = list(dict.fromkeys(v.arm for v in run.variants if v.fraction))
+    asked = {arm for arm in (*arms[:1], SCRATCH) if arm in arms}
+    shown = [v for v in run.variants if v.arm in asked and not v.init and not v.draw]
+    draws = " Of several random subsets of one size, the first." if any(v.draw for v in run.variants) else ""
+    return shown, f"the deepest fine-tuning and scratch by the part of the training set.{draws}"
 
 
 def _part(variant: Variant) -> float:
     return float(variant.fraction or 1)
 
 
-def _by_part(run: Run, group: Sequence[Variant], measure: Keys, bars: Sequence[Keys] | None) -> figures.Line:
-    """One arm's line through the means of all draws of a size; intervals only where there is one draw of each."""
-
-    def value(variant: Variant, keys: Keys) -> float:
-        return run.metrics.get(*run.place(variant), *keys)
-
-    parts = sorted({_part(v) for v in group})
-    draws = {part: [v for v in group if _part(v) == part] for part in parts}
-    means = [sum(value(v, measure) for v in draws[part]) / len(draws[part]) for part in parts]
+def _line(run: Run, group: Sequence[Variant], measure: Measure) -> Iterator[figures.Line]:
+    """One arm's line through the means of all draws of a size, or none; intervals where there is one draw of each."""
+    values = {v: value for v in group if (value := run.metrics.get(*run.place(v), *measure.keys)) is not None}
+    parts = sorted({_part(v) for v in values})
+    draws = {part: [v for v in values if _part(v) == part] for part in parts}
+    means = [sum(values[v] for v in draws[part]) / len(draws[part]) for part in parts]
     title, style = Variant.parse(group[0].arm).title, run.styles[group[0].name]
-    if all(len(same) == 1 for same in draws.values()):
-        ends = [[value(draws[part][0], keys) for part in parts] for keys in bars or ()]
-        return figures.Line(title, style, parts, means, bars=ends)
-    return figures.Line(title, style, parts, means, dots=[(_part(v), value(v, measure)) for v in group])
+    if len(values) > len(parts):
+        yield figures.Line(title, style, parts, means, dots=[(_part(v), value) for v, value in values.items()])
+    elif parts:
+        intervals = [measure.of(run, draws[part][0]) for part in parts]
+        known = [interval for interval in intervals if interval]
+        ends = [[i.low for i in known], [i.high for i in known]] if len(known) == len(parts) else []
+        yield figures.Line(title, style, parts, means, bars=ends)
 
 
 def pictures(run: Run) -> Section | None:
@@ -201,7 +206,7 @@ def _listing(metrics: Metrics, key: str, title: str, caption: str) -> Table:
     entries = {name: value for name, value in (metrics.get(key) or {}).items() if name != "versions"}
     for keys, value in _leaves(entries, (key,)):
         text = _words(value)
-        rows.append([Cell(".".join(map(str, keys[1:]))), Cell(numbers=(Number(text, text, pointer(*keys)),))])
+        rows.append([Cell(".".join(map(str, keys[1:]))), Cell(numbers=(metrics.shown(text, *keys),))])
     return Table(key + "-table", caption, [Column(title), Column("Value", words=True)], rows)
 
 

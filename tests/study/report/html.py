@@ -1,7 +1,9 @@
-"""Reading a page with the standard library's parser."""
+"""Reading a page: with the standard library's parser, and its tables as texts."""
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from html.parser import HTMLParser
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -39,3 +41,20 @@ class Page(HTMLParser):
     def all(self, tag, **attributes):
         """Elements of this tag that have these attributes."""
         return [e for e in self.elements if e[0] == tag and all(e[1].get(k) == v for k, v in attributes.items())]
+
+
+def rows(text, name):
+    """The cells' texts of the table called ``name``, row by row."""
+    body = re.search(rf'id="{name}".*?<tbody>(.*?)</tbody>', text, re.DOTALL)[1]
+    plain = [
+        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in re.findall(r"<tr>.*?</tr>", body, re.DOTALL)
+    ]
+    return [[unescape(re.sub(r"<[^>]*>", "", cell.replace("<br>", " "))).strip() for cell in row] for row in plain]
+
+
+def resolve(content, pointer):
+    """RFC 6901."""
+    for part in pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        content = content[int(key)] if isinstance(content, list) else content[key]
+    return content

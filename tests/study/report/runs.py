@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
+from caffe_port.study.cases import Candidate, Case
+from caffe_port.study.detection import detection_metrics, rows_of
 from caffe_port.study.statistics import comparisons, roc
 
 ARMS = ("conv1-ip1", "conv2-ip1", "ip1", "scratch", "scratch+xavier", "scratch+msra")
@@ -15,7 +18,13 @@ SETTINGS = {
     "application": "",
     "seed": 3,
     "data": {"train": "images", "test": "", "dataset": "made-up"},
-    "base": {"net": "net.prototxt", "weights": "base.caffemodel", "size": [32, 32], "mean": [104.0, 117.0, 123.0]},
+    "base": {
+        "net": "net.prototxt",
+        "weights": "base.caffemodel",
+        "size": [8, 8],
+        "channels": 3,
+        "mean": [104.0, 117.0, 123.0],
+    },
     "training": {"base_lr": 0.0003, "epochs": 8, "mirror": False},
     "arms": {"list": [], "reduce_by": "patient"},
 }
@@ -36,7 +45,9 @@ def common(arm):
     return {"epochs": 8, "seconds": 61.5 + len(arm), "validation_auc": curve(arm)}
 
 
-def write_run(folder, application, arms, handcrafted, comparisons, prefix=""):
+def write_run(folder, application, arms, handcrafted, comparisons, prefix="", number=72):
+    """The files that every run has; ``number`` cases, a third in each part, two of each patient."""
+    folder.mkdir(parents=True, exist_ok=True)
     settings = {**SETTINGS, "application": application, "arms": {**SETTINGS["arms"], "list": [*arms, "unfinished"]}}
     metrics = {
         "application": application,
@@ -47,9 +58,12 @@ def write_run(folder, application, arms, handcrafted, comparisons, prefix=""):
         "versions": {"caffe_port": "0.1.0", "torch": "2.13.0"},
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    cases = [(f"{prefix}case{n}", f"patient{n // 2}", ("train", "val", "test")[n // 24], "") for n in range(72)]
+    parts = ("train", "val", "test")
+    cases = [(f"{prefix}case{n}", f"patient{n // 2}", parts[3 * n // number], "") for n in range(number)]
     write_table(folder / "cases.csv", ("case", "patient", "split", "label"), cases)
-    patches = [(n, n % (3 if application == "interfaces" else 2), *cases[n % 48][:3], "") for n in range(600)]
+    patches = [
+        (n, n % (3 if application == "interfaces" else 2), *cases[n % (2 * number // 3)][:3], "") for n in range(600)
+    ]
     write_table(folder / "patches.csv", ("patch", "label", "case", "patient", "split", "candidate"), patches)
     return folder
 
@@ -110,10 +124,108 @@ def frames_run(folder, prefix=""):
     entries = {arm: entry(values) for arm, values in scores.items()}
     handcrafted = entries.pop("handcrafted")
     arms = {arm: {**of_arm, **common(arm)} for arm, of_arm in entries.items()}
-    arms["conv1-ip1@0.05"] = {**entry(scores["ip1"]), **common("conv1-ip1")}
+    smaller = {
+        f"{arm}@0.05": random.normal(size=120) + shift * labels for arm, shift in (("conv1-ip1", 2), ("scratch", 1))
+    }
+    arms |= {arm: {**entry(values), **common(arm)} for arm, values in smaller.items()}
     pairs = [{**vars(test), "measure": "auc"} for test in comparisons.auc_tests(scores, labels)]
     write_run(folder, "frames", arms, handcrafted, pairs, prefix)
     frames = [(f"frame{n}", f"video{n // 10}", label) for n, label in enumerate(labels)]
-    rows = [(arm, *frame, score) for arm, values in scores.items() for frame, score in zip(frames, values, strict=True)]
+    rows = [
+        (arm, *frame, score)
+        for arm, values in {**scores, **smaller}.items()
+        for frame, score in zip(frames, values, strict=True)
+    ]
     write_table(folder / "scores.csv", ("arm", "case", "patient", "label", "score"), rows)
     return folder
+
+
+def lesion_of(case, number):
+    return f"{case.patient}/{number}"
+
+
+def detection_run(folder, application, points, units, lesions, rate, prefix="", ease=1.0):
+    """Arms with invented scores of the same candidates: of ``lesions`` all but each fifth are hit, up to three times,
+    and there are ``rate`` false candidates per unit. The handcrafted arm has no model."""
+    random = np.random.default_rng(2)
+    found = [n for n in range(lesions) if n % 5]
+    hits = [n for n in found for _ in range(1 + n % 3)]
+    shifts = {
+        "conv1-ip1": 3.6, "conv2-ip1": 3.4, "conv3-ip1": 3.2, "ip1": 1.4, "scratch": 2.6, "scratch+msra": 2.5,
+        "conv1-ip1@0.5": 3.2, "conv1-ip1@0.25": 2.9, "scratch@0.5": 1.8, "scratch@0.25": 1.2, "handcrafted": 0.8,
+    }  # fmt: skip
+    cases = [Case(f"{prefix}case{n}", f"patient{n // 2}") for n in range(2 * units, 3 * units)]
+    places = [(n % units, lesion_of(cases[n % units], n)) for n in hits]
+    places += [(n % units, "") for n in range(round(rate * units))]
+    for n in range(lesions):
+        case = cases[n % units]
+        cases[n % units] = replace(case, lesions=(*case.lesions, lesion_of(case, n)))
+    for number, (place, lesion) in enumerate(places):
+        case = cases[place]
+        cases[place] = replace(case, candidates=(*case.candidates, Candidate(f"x={number},y=1", 0.5, lesion)))
+    hit = np.array([bool(candidate.lesion) for case in cases for candidate in case.candidates])
+    noise = random.normal(size=len(hit))
+
+    def entry(shift):
+        scores = noise + 0.4 * random.normal(size=len(noise)) + ease * shift * hit
+        return detection_metrics(rows_of(cases, scores), cases, points)
+
+    arms = {arm: entry(shift) for arm, shift in shifts.items()}
+    handcrafted = without_model(arms.pop("handcrafted"))
+    arms = {arm: {**of_arm, **common(arm)} for arm, of_arm in arms.items()}
+    write_run(folder, application, arms, handcrafted, [], prefix, 3 * units)
+    rows = [
+        (f"{prefix}case{part * units + n}", f"patient{(part * units + n) // 2}", each.id, each.lesion, each.score, "{}")
+        for part in range(3)
+        for n, case in enumerate(cases)
+        for each in case.candidates
+    ]
+    write_table(folder / "candidates.csv", ("case", "patient", "candidate", "lesion", "score", "info"), rows)
+    write_nets(folder, ("conv1-ip1", "conv2-ip1", "conv3-ip1", "ip1", "scratch"))
+    return folder
+
+
+def without_model(entry):
+    """An arm's entry as it is where the model cannot be fitted."""
+    points = {
+        point: {key: value for key, value in at.items() if not key.startswith("model")}
+        for point, at in entry["sensitivity_at_fp"].items()
+    }
+    return {**entry, "model": None, "sensitivity_at_fp": points}
+
+
+def polyps_run(folder, prefix=""):
+    """Frames of colonoscopy videos; the handcrafted arm has no model."""
+    return detection_run(folder, "polyps", (0.01, 0.001), 1200, 40, 0.2, prefix, 0.8)
+
+
+def embolism_run(folder, prefix=""):
+    """CT volumes, of whose candidates no arm makes more than 4.5 false positives per volume."""
+    return detection_run(folder, "embolism", (1, 2, 3, 4, 5), 20, 60, 4.5, prefix, 0.5)
+
+
+def write_nets(folder, arms):
+    """The nets of arms of three convolutions and a last layer, as the study writes them, with their learning rates."""
+    layers = [f"conv{n}" for n in (1, 2, 3)]
+    for arm in arms:
+        first = 0 if arm == "scratch" else [*layers, "ip1"].index(arm.partition("-")[0])
+        text = 'layer { name: "data" type: "Data" top: "data" top: "label" data_param { source: "lmdb/train" } }\n'
+        bottom = "data"
+        for number, name in enumerate(layers):
+            rate = int(number >= first)
+            text += (
+                f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" '
+                f"param {{ lr_mult: {rate} }} param {{ lr_mult: {2 * rate} }} "
+                "convolution_param { num_output: 4 kernel_size: 3 } }\n"
+            )
+            bottom = name
+        text += (
+            f'layer {{ name: "ip1" type: "InnerProduct" bottom: "{bottom}" top: "ip1" '
+            "inner_product_param { num_output: 2 } }\n"
+            'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip1" bottom: "label" top: "loss" }\n'
+        )
+        (folder / "arms" / arm).mkdir(parents=True, exist_ok=True)
+        (folder / "arms" / arm / "train_val.prototxt").write_text(text)
+
+
+RUNS = {"polyps": polyps_run, "embolism": embolism_run, "frames": frames_run, "interfaces": interfaces_run}

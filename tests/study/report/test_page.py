@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import re
-from html import unescape
 
 import numpy as np
 import pytest
 
 from caffe_port.errors import StudyError
 from caffe_port.study.report import write_report
-from tests.study.report.html import Page
-from tests.study.report.runs import frames_run, interfaces_run
-
-RUNS = {"interfaces": interfaces_run, "frames": frames_run}
+from tests.study.report.html import Page, resolve, rows
+from tests.study.report.runs import RUNS, frames_run, interfaces_run
 
 
 @pytest.fixture(scope="module", params=RUNS)
@@ -27,30 +24,13 @@ def run(request, tmp_path_factory):
     return folder, text, Page(text), json.loads((folder / "metrics.json").read_text())
 
 
-def rows(text, name):
-    """The cells' texts of the table called ``name``, row by row."""
-    body = re.search(rf'id="{name}".*?<tbody>(.*?)</tbody>', text, re.DOTALL)[1]
-    plain = [
-        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in re.findall(r"<tr>.*?</tr>", body, re.DOTALL)
-    ]
-    return [[unescape(re.sub(r"<[^>]*>", "", cell)).strip() for cell in row] for row in plain]
-
-
-def resolve(content, pointer):
-    """RFC 6901."""
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        content = content[int(key)] if isinstance(content, list) else content[key]
-    return content
-
-
 def test_every_number_with_a_place_is_the_number_there(run):
     _, _, page, metrics = run
     numbers = [element for element in page.all("data") if "data-path" in element[1]]
     assert len(numbers) > 50
     for _, attributes, text in numbers:
         value = resolve(metrics, attributes["data-path"])
-        assert attributes["data-path"] in attributes["title"]
+        assert attributes["title"].startswith(f"metrics.json {attributes['data-path']} = ")
         if isinstance(value, float) and not attributes["data-path"].startswith("/settings"):
             assert float(attributes["value"]) == value
             if text.startswith("p<"):
@@ -59,6 +39,7 @@ def test_every_number_with_a_place_is_the_number_there(run):
                 assert float(text) == pytest.approx(value, abs=0.51 * 10 ** -len(text.partition(".")[2]))
 
 
+@pytest.mark.parametrize("run", ["interfaces", "frames"], indirect=True)
 def test_results_have_a_row_for_every_whole_arm(run):
     _, text, _, metrics = run
     names = [row[0] for row in rows(text, "results-table")]
@@ -113,6 +94,7 @@ def test_what_is_missing_is_said(run):
     assert "Procedural data." not in run[1]
 
 
+@pytest.mark.parametrize("run", ["interfaces", "frames"], indirect=True)
 def test_counts_of_the_parts(run):
     _, text, _, metrics = run
     classes = 3 if metrics["application"] == "interfaces" else 2
@@ -147,8 +129,13 @@ def test_the_area_under_the_drawn_curve_is_the_auc(tmp_path):
     for color, entry in (("#c0392b", metrics["arms"]["scratch"]), ("#6b6b6b", metrics["handcrafted"])):
         # A line in the legend has the same colour; it is the one of two corners.
         x, y = max((curve for curve in curves(svg, color)), key=lambda curve: len(curve[0]))
-        x, y = (x - x[0]) / (x[-1] - x[0]), (y - y[0]) / (y[-1] - y[0])
-        assert np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) == pytest.approx(entry["auc"], abs=0.002)
+        assert area_below(x, y) == pytest.approx(entry["auc"], abs=0.002)
+
+
+def area_below(x, y):
+    """The area under a curve from (0, 0) to (1, 1) that is drawn in other units."""
+    x, y = (x - x[0]) / (x[-1] - x[0]), (y - y[0]) / (y[-1] - y[0])
+    return np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)
 
 
 def curves(svg, color):
@@ -206,6 +193,18 @@ def test_reduced_training_sets(tmp_path):
     ]
 
 
+def test_roc_curves_of_reduced_training_sets(tmp_path):
+    text = write_report(frames_run(tmp_path)).read_text()
+    svg = re.search(r'id="reduced-curves".*?</figure>', text, re.DOTALL)[0]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    titles = re.findall(r"<text[^>]*>(FT: .*?|scratch.*?)</text>", svg)
+    part = ", 0.05 of the training set"
+    assert titles == ["FT: conv1-ip1", f"FT: conv1-ip1{part}", "scratch", f"scratch{part}"]
+    drawn = sorted(curves(svg, "#c0392b"), key=lambda curve: len(curve[0]))[-2:]
+    areas = sorted(metrics["arms"][arm]["auc"] for arm in ("scratch", "scratch@0.05"))
+    assert sorted(area_below(*curve) for curve in drawn) == pytest.approx(areas, abs=0.002)
+
+
 def test_a_run_without_fractions_pictures_and_tests(tmp_path):
     folder = frames_run(tmp_path)
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -248,7 +247,10 @@ def test_names_cannot_become_markup(tmp_path):
         ("{", r"metrics\.json: cannot be read"),
         ("[]", r"metrics\.json: has not application, arms"),
         ('{"application": "frames", "arms": {}}', r"metrics\.json: holds no arm yet\. Run"),
-        ('{"application": "x", "arms": {"fc8": {}}}', r"no report for the application 'x'.*interfaces, frames"),
+        (
+            '{"application": "x", "arms": {"fc8": {}}}',
+            r"no report for the application 'x'.*polyps, embolism, frames, interfaces",
+        ),
     ],
 )
 def test_no_usable_metrics(tmp_path, content, message):

@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from caffe_port.study.report import write_report
+from caffe_port.study.report import write_report, write_whole_report
 from tests.study.report.runs import interfaces_run
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -37,14 +37,30 @@ document.body.append(pre);
 """
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium is here")
+COPY = """
+document.execCommand = () => { seen.csv = document.activeElement.value; return true; };
+const seen = {};
+document.querySelector("#depths-table button.copy").click();
+seen.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+const pre = document.createElement("pre"); pre.id = "seen"; pre.textContent = JSON.stringify(seen);
+document.body.append(pre);
+"""
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium is here")
+
+
+def run_in_browser(path, script, folder):
+    """Open the page with a script at its end, and give what the script wrote down."""
+    path.write_text(path.read_text().replace("</body>", f"<script>{script}</script></body>"))
+    command = [BROWSER, *QUIET, f"--user-data-dir={folder / 'profile'}", path.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    return json.loads(html.unescape(re.search(r'<pre id="seen">(.*?)</pre>', dom, re.DOTALL)[1]))
+
+
+@needs_browser
 def test_clicks(tmp_path):
     path = write_report(interfaces_run(tmp_path))
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    path.write_text(path.read_text().replace("</body>", f"<script>{CLICKS}</script></body>"))
-    command = [BROWSER, *QUIET, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    seen = json.loads(html.unescape(re.search(r'<pre id="seen">(.*?)</pre>', dom, re.DOTALL)[1]))
+    seen = run_in_browser(path, CLICKS, tmp_path)
 
     assert seen["before"] != seen["up"] == sorted(seen["before"])
     assert seen["down"] == seen["up"][::-1]
@@ -59,3 +75,16 @@ def test_clicks(tmp_path):
     by_arm = {row[0]: row for row in table[1:]}
     error = metrics["arms"]["scratch"]["imt_error_mm"]
     assert [float(value) for value in by_arm["scratch"][5:7]] == [error["mean"], error["sd"]]
+
+
+@needs_browser
+def test_the_page_of_the_study_copies_names_and_numbers_and_fits_the_window(tmp_path):
+    interfaces_run(tmp_path / "interfaces")
+    seen = run_in_browser(write_whole_report(tmp_path), COPY, tmp_path)
+    heads, row = csv.reader(io.StringIO(seen["csv"]))
+    table = dict(zip(heads, row, strict=True))
+    error = json.loads((tmp_path / "interfaces" / "metrics.json").read_text())["arms"]["conv1-ip1"]["imt_error_mm"]
+    assert table["Best depth name"] == "FT: conv1-ip1"
+    assert float(table["Best depth"]) == error["mean"]
+    assert float(table["Best depth low"]) < error["mean"] < float(table["Best depth high"])
+    assert seen["wide"] == 0

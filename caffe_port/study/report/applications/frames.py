@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from caffe_port.errors import StatisticsError
-from caffe_port.study.report import figures, pairs
+from caffe_port.study.report import figures, pairs, sections
+from caffe_port.study.report.applications.application import Application
 from caffe_port.study.report.blocks import ABSENT, INTERVAL, Cell, Column, Figure, Section, Table, Text
+from caffe_port.study.report.measure import Measure
 from caffe_port.study.report.names import SCRATCH, Variant
 from caffe_port.study.report.run import Run
 from caffe_port.study.statistics.binormal import Binormal, fit_binormal
@@ -13,14 +15,8 @@ from caffe_port.study.statistics.comparisons import separations
 from caffe_port.study.statistics.intervals import Interval
 from caffe_port.study.statistics.roc import roc_curve
 
-TITLE = "Informative and non-informative colonoscopy frames"
-ABOUT = (
-    "Application: telling informative colonoscopy frames from non-informative ones (section VI-C of the paper). A "
-    "frame's score is the mean of the net's probability over sub-images at random places."
-)
 Rows = list[dict[str, str]]
-#: The measure that is shown by the size of the training set: title, keys, keys of its interval.
-REDUCED = ("AUC", ("auc",), (("auc_ci95", 0), ("auc_ci95", 1)))
+MEASURE = Measure("AUC", "after DeLong", ("auc",), (("auc_ci95", 0), ("auc_ci95", 1)))
 
 
 def results(run: Run) -> Section:
@@ -95,7 +91,7 @@ def _figures(curves: list[figures.Curve]) -> list[Figure]:
         caption += f" The binormal model cannot be fitted to {', '.join(without)} (the classes are separated too well)."
     return [
         Figure(
-            "roc-figure", "ROC curves of all arms (Fig. 6), drawn from scores.csv: one score per test frame.",
+            "roc-figure", "ROC curves of all arms (Fig. 6a), drawn from scores.csv: one score per test frame.",
             [figures.roc_curves("roc-svg", curves)],
         ),
         Figure("roc-bands", caption, panels, [curve.title for curve in curves], size="small"),
@@ -144,3 +140,29 @@ def _difference(first: Rows, second: Rows) -> Interval | None:
         return None
     areas = [weighted_auc([float(row["score"]) for row in rows], labels) for rows in (first, second)]
     return bootstrap(difference(*areas), patients, strata=labels)
+
+
+def reduced(run: Run) -> Section | None:
+    """ROC curves and AUC by the part of the training set."""
+    scores = run.scores()
+    variants, what = sections.by_part(run)
+    curves = [_curve(run, variant, scores[variant.name]) for variant in variants if variant.name in scores]
+    if not curves:
+        return sections.reduced(run, MEASURE, "Fig. 6b")
+    panel = figures.roc_curves("reduced-roc-svg", curves, columns=2)
+    return sections.reduced(
+        run, MEASURE, "Fig. 6b", [Figure("reduced-curves", f"ROC curves (Fig. 6b): {what}", [panel])]
+    )
+
+
+APPLICATION = Application(
+    title="Informative and non-informative colonoscopy frames",
+    about=(
+        "Application: telling informative colonoscopy frames from non-informative ones (section VI-C of the paper). A "
+        "frame's score is the mean of the net's probability over sub-images at random places."
+    ),
+    results=results,
+    comparisons=comparisons,
+    reduced=reduced,
+    measure=lambda run: MEASURE,
+)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from caffe_port.study.report import figures, pairs
+from caffe_port.study.report import figures, pairs, sections
+from caffe_port.study.report.applications.application import Application
 from caffe_port.study.report.blocks import Cell, Column, Figure, Number, Section, Table, Text
+from caffe_port.study.report.measure import Measure
 from caffe_port.study.report.names import Variant
 from caffe_port.study.report.run import Run
 from caffe_port.study.statistics.bootstrap import bootstrap, difference, weighted_mean
 from caffe_port.study.statistics.boxes import tukey_box
 from caffe_port.study.statistics.intervals import Interval
 
-TITLE = "Carotid intima-media interfaces"
-ABOUT = (
-    "Application: the lumen-intima and media-adventitia interfaces of the carotid artery in ultrasound, and from them "
-    "the intima-media thickness (section VI-D of the paper). The net classifies the surrounding of every pixel of a "
-    "region as lumen-intima interface, media-adventitia interface or neither."
-)
 #: Key in metrics.json -> title.
 MEASURES = {
     "lumen_intima_error_mm": "Lumen-intima error",
     "media_adventitia_error_mm": "Media-adventitia error",
     "imt_error_mm": "IMT error",
 }
-#: The measure that is shown by the size of the training set: title, keys, keys of its interval.
-REDUCED = ("Mean IMT error (mm)", ("imt_error_mm", "mean"), None)
 
 
 def results(run: Run) -> Section:
@@ -99,3 +93,32 @@ def _difference(run: Run, key: str, a: Variant, b: Variant) -> Interval | None:
     errors = [weighted_mean([values[region] for region in regions]) for values in (first, second)] if regions else []
     patients = [run.patients.get(region, region) for region in regions]
     return bootstrap(difference(*errors), patients) if len(set(patients)) > 1 else None
+
+
+def reduced(run: Run) -> Section | None:
+    """The IMT error by the size of the training set; the paper has this in words only."""
+    return sections.reduced(run, MEASURE, "section VI-D")
+
+
+def _mean_imt_error(run: Run, variant: Variant) -> Interval | None:
+    """The mean over regions and its interval by bootstrap; None where there are no two exams."""
+    errors = run.metrics.get(*run.place(variant), "imt_error_mm", "per_roi") or {}
+    patients = [run.patients.get(region, region) for region in errors]
+    return bootstrap(weighted_mean(list(errors.values())), patients) if len(set(patients)) > 1 else None
+
+
+MEASURE = Measure(
+    "Mean IMT error, mm", "by bootstrap over exams", ("imt_error_mm", "mean"), compute=_mean_imt_error, small=True
+)
+APPLICATION = Application(
+    title="Carotid intima-media interfaces",
+    about=(
+        "Application: the lumen-intima and media-adventitia interfaces of the carotid artery in ultrasound, and from "
+        "them the intima-media thickness (section VI-D of the paper). The net classifies the surrounding of every "
+        "pixel of a region as lumen-intima interface, media-adventitia interface or neither."
+    ),
+    results=results,
+    comparisons=comparisons,
+    reduced=reduced,
+    measure=lambda run: MEASURE,
+)
