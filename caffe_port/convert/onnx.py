@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caffe_port.convert.converted import Converted
-from caffe_port.convert.extra import extra
 from caffe_port.convert.onnx_layers import EMITTERS, Graph
 from caffe_port.convert.plan import OpenShape, Plan, plan_export
 from caffe_port.errors import CaffeError, NetError
+from caffe_port.extra import extra
 from caffe_port.files import atomic_write
 from caffe_port.version import __version__
 
@@ -66,7 +66,7 @@ def _model(plan: Plan, graph: Graph, path: str | Path) -> Any:
 
     :raises FormatError: the package onnx is missing.
     """
-    onnx = extra("onnx", "ONNX files", path)
+    onnx = extra("onnx", "convert", "ONNX files", path)
     nodes = [onnx.helper.make_node(o.kind, o.inputs, o.outputs, o.name, **o.attributes) for o in graph.operators]
     inputs, outputs = (
         [

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from caffe_port.convert.extra import extra
 from caffe_port.errors import CaffeError, FormatError, WeightsError
+from caffe_port.extra import extra
 from caffe_port.files import atomic_write
 from caffe_port.proto.blob_proto import check_shape, to_float32
 from caffe_port.proto.mapped import open_map, refuse_foreign
@@ -58,13 +58,13 @@ def write_tensors(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _read_safetensors(path: str | Path) -> dict[Any, Any]:
-    with extra("safetensors", _KIND).safe_open(path, framework="pt") as file:
+    with extra("safetensors", "convert", _KIND).safe_open(path, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
 
 
 def _write_safetensors(file: BinaryIO, arrays: dict[str, np.ndarray]) -> None:
     # not save_file(file.name): it puts another file in the place of ours, which only the owner may read
-    file.write(extra("safetensors.numpy", _KIND).save(arrays, metadata={"format": "pt"}))
+    file.write(extra("safetensors.numpy", "convert", _KIND).save(arrays, metadata={"format": "pt"}))
 
 
 def _read_pt(path: str | Path) -> dict[Any, Any]:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from caffe_port.convert.converted import Converted
-from caffe_port.convert.extra import extra
 from caffe_port.convert.folder import atomic_folder
 from caffe_port.convert.plan import OpenShape, Plan, plan_export
 from caffe_port.convert.python_text import INDENT, Brackets, call, class_name, layout, printable, quoted
 from caffe_port.convert.torch_layers import EMITTERS, Module
 from caffe_port.convert.torch_layers.site import RESERVED
 from caffe_port.errors import CaffeError
+from caffe_port.extra import extra
 
 if TYPE_CHECKING:
     from caffe_port.net import Net
@@ -57,7 +57,7 @@ def write_torch_source(net: Net, folder: str | Path) -> Converted:
         source, state = torch_source(plan)
     except CaffeError as error:
         raise error.at(file=net.source) from None
-    save = extra("safetensors.torch", "The weights of PyTorch source", folder).save
+    save = extra("safetensors.torch", "convert", "The weights of PyTorch source", folder).save
     with atomic_folder(folder, FILES) as part:
         (part / FILES[0]).write_text(source, encoding="utf-8")
         (part / FILES[1]).write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in state.items()}))

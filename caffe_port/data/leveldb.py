@@ -27,7 +27,7 @@ def require_plyvel(path: str | Path) -> None:
     :raises DataError: it is.
     """
     if plyvel is None:
-        remedy = "Install the extra 'leveldb' (pip install 'caffe-port[leveldb]'), or convert the data to LMDB."
+        remedy = "Install the extra 'leveldb' (pip install 'caffe_port[leveldb]'), or convert the data to LMDB."
         raise DataError("LevelDB needs the package plyvel, which is not installed.", remedy=remedy, file=path)
 
 

@@ -220,6 +220,6 @@ def test_more_weights_than_a_file_holds_are_refused(tmp_path, monkeypatch):
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(CaffeError, match=r"onnx, which is not installed.*caffe-port\[convert\]"):
+    with pytest.raises(CaffeError, match=r"onnx, which is not installed.*caffe_port\[convert\]"):
         write_onnx(build(inputs(data=(2, 3)) + ip("a", "data", "a")), tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())

@@ -275,7 +275,7 @@ def test_without_the_package(tmp_path, monkeypatch):
     write_tensors(tmp_path / "w.safetensors", ARRAYS)
     for name in ("safetensors", "safetensors.numpy"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(FormatError, match=r"w\.safetensors: .*pip install 'caffe-port\[convert\]'"):
+    with pytest.raises(FormatError, match=r"w\.safetensors: .*pip install 'caffe_port\[convert\]'"):
         read_tensors(tmp_path / "w.safetensors")
     with pytest.raises(FormatError, match="extra 'convert'"):
         write_tensors(tmp_path / "x.safetensors", ARRAYS)

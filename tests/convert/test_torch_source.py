@@ -305,7 +305,7 @@ def test_an_earlier_export_is_replaced(tmp_path):
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
-    with pytest.raises(CaffeError, match=r"safetensors, which is not installed.*caffe-port\[convert\]"):
+    with pytest.raises(CaffeError, match=r"safetensors, which is not installed.*caffe_port\[convert\]"):
         write_torch_source(build(inputs(data=(2, 3)) + ip("a", "data", "a")), tmp_path / "out")
 
 

@@ -21,8 +21,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
 from caffe_port.errors import DataError
+from caffe_port.extra import extra
 from caffe_port.study.cases import Candidate
-from caffe_port.study.embolism.extra import extra
 from caffe_port.study.embolism.planes import Resampler
 from caffe_port.study.embolism.vessels import Orientations, cubes
 
@@ -124,7 +124,7 @@ def haralick(planes: np.ndarray) -> np.ndarray:
 
     Haralick et al., "Textural features for image classification", 1973: the paper's [64].
     """
-    feature = extra("skimage.feature", "Haralick features")
+    feature = extra("skimage.feature", "ct", "Haralick features", error=DataError)
     found = []
     for image in (planes // (256 // LEVELS)).reshape(-1, SIZE, SIZE):
         angles = np.arange(4) * np.pi / 4
@@ -136,7 +136,9 @@ def haralick(planes: np.ndarray) -> np.ndarray:
 
 def wavelets(planes: np.ndarray) -> np.ndarray:
     """Logarithms of the energies (mean squares) of the sub-bands of both planes: (N, 2 * (1 + 3 * SCALES))."""
-    transform = extra("pywt", "Wavelet features").wavedec2(planes.astype(np.float64), WAVELET, level=SCALES)
+    transform = extra("pywt", "ct", "Wavelet features", error=DataError).wavedec2(
+        planes.astype(np.float64), WAVELET, level=SCALES
+    )
     bands = [transform[0], *(band for scale in transform[1:] for band in scale)]
     return np.concatenate([np.log1p(np.square(band).mean(axis=(2, 3))) for band in bands], axis=1)
 

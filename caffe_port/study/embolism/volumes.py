@@ -22,8 +22,8 @@ import scipy.io
 from scipy import ndimage
 
 from caffe_port.errors import CaffeWarning, DataError, StudyError
+from caffe_port.extra import extra
 from caffe_port.study.cases import Case
-from caffe_port.study.embolism.extra import extra
 from caffe_port.study.files import by_number
 
 #: The window, in HU, that is usual for pulmonary embolism: level 100, width 700.
@@ -215,7 +215,7 @@ def _to_int16(hu: np.ndarray) -> np.ndarray:
 
 
 def _simpleitk(file: Path | None = None) -> ModuleType:
-    return extra("SimpleITK", "CT volumes", file)
+    return extra("SimpleITK", "ct", "CT volumes", file, DataError)
 
 
 def _read(names: str | list[str], path: Path) -> Any:

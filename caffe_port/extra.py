@@ -1,4 +1,4 @@
-"""The packages of the extra ``convert``."""
+"""The packages of this package's extras, imported where they are needed."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
-from caffe_port.errors import FormatError
+from caffe_port.errors import CaffeError, FormatError
 
 
-def extra(module: str, what: str, file: str | Path | None = None) -> ModuleType:
+def extra(
+    module: str, name: str, what: str, file: str | Path | None = None, error: type[CaffeError] = FormatError
+) -> ModuleType:
     """The ``module`` of an optional package.
 
+    :param name: the extra that has it.
     :param what: what needs it, in the plural: "ONNX files".
     :param file: the file that is to be read or written.
-    :raises FormatError: the package is not installed.
+    :raises CaffeError: an ``error``; the package is not installed.
     """
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise FormatError(
+        raise error(
             f"{what} need the package {module.partition('.')[0]}, which is not installed.",
             file=file,
-            remedy="Install the extra 'convert': pip install 'caffe-port[convert]'.",
+            remedy=f"Install the extra '{name}': pip install 'caffe_port[{name}]'.",
         ) from None
