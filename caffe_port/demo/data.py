@@ -11,8 +11,12 @@ from caffe_port.study.frames import generator as frames
 from caffe_port.study.polyps import phantoms as polyps
 from caffe_port.study.prepare import Bars, silent
 
-#: Images of an exam of the carotid, frames of a video that are labelled, frames of a video with polyps.
-IMAGES, FRAMES, POLYP_FRAMES = 2, 8, 16
+#: Small, so that the whole study of them takes minutes: images of an exam of the carotid; frames of a video that are
+#: labelled, and of one with polyps, and their sizes; voxels of a chest (z, y, x), and their side in mm.
+IMAGES = 1
+FRAMES, FRAME_SIZE = 6, (320, 224)
+POLYP_FRAMES, POLYP_FRAME_SIZE = 8, (200, 160)
+CHEST, SPACING = (64, 72, 80), 1.25
 
 
 def write_phantom_data(folder: Path, patients: int, seed: int = 0, bars: Bars = silent) -> None:
@@ -26,11 +30,11 @@ def write_phantom_data(folder: Path, patients: int, seed: int = 0, bars: Bars = 
     if patients < 4:
         raise DataError(f"{patients} patients are too few to train and to test on.", remedy="Ask for 4 or more.")
     with bars("Volumes with emboli") as progress:
-        embolism.write_phantoms(folder / "embolism", patients, seed, progress=progress)
+        embolism.write_phantoms(folder / "embolism", patients, seed, CHEST, SPACING, progress)
     with bars("Videos with polyps") as progress:
-        polyps.write_phantoms(folder / "polyps", patients, POLYP_FRAMES, seed, progress=progress)
+        polyps.write_phantoms(folder / "polyps", patients, POLYP_FRAMES, seed, POLYP_FRAME_SIZE, progress)
     with bars("Informative and other frames") as progress:
-        frames.write_frames(folder / "frames", patients, FRAMES, seed, progress=progress)
+        frames.write_frames(folder / "frames", patients, FRAMES, seed, FRAME_SIZE, progress)
     with bars("Carotid arteries") as progress:
         interfaces.write_phantoms(folder / "interfaces", patients, IMAGES, seed)
         progress(patients, patients)

@@ -10,11 +10,7 @@ import numpy as np
 import pytest
 
 from caffe_port import Net
-from caffe_port.demo.phantoms import write_phantoms as write_arteries
-from caffe_port.study.embolism.phantoms import write_phantoms as write_chests
-from caffe_port.study.frames.generator import write_frames
-from caffe_port.study.polyps.phantoms import write_phantoms as write_videos
-from tests.cli.process import caffe_port
+from tests.cli.process import caffe_port, error_line
 
 pytest.importorskip("SimpleITK")
 
@@ -41,10 +37,7 @@ FLAGS = ["--arms", ",".join(ARMS), "--epochs", "2", "--set", "training.patches=8
 def folder(tmp_path_factory):
     """Small data of all applications, a base of random weights, and the whole study of them."""
     folder = tmp_path_factory.mktemp("whole")
-    write_arteries(folder / "data" / "interfaces", exams=6, images=1)
-    write_frames(folder / "data" / "frames", videos=4, frames=6, size=(160, 112))
-    write_videos(folder / "data" / "polyps", videos=6, frames=6, size=(160, 128))
-    write_chests(folder / "data" / "embolism", patients=6, size_voxels=(64, 72, 72))
+    assert caffe_port("data", "phantoms", "data", "--patients", "6", cwd=folder).returncode == 0
     (folder / "small.prototxt").write_text(NET)
     Net(folder / "small.prototxt", seed=1).save(folder / "small.caffemodel")
     # a run that has begun keeps its own settings
@@ -110,3 +103,12 @@ def test_what_is_done_is_not_done_again(folder):
     assert "Candidates in" not in result.stderr
     assert result.stdout.splitlines()[-1] == "whole/report/index.html"
     assert before == {name: (folder / "whole" / name / "metrics.json").read_bytes() for name in APPLICATIONS}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [(["data"], "data: is not empty"), (["few", "--patients", "3"], "3 patients are too few")],
+)
+def test_phantoms_that_cannot_be_made(folder, arguments, cause):
+    assert cause in error_line(caffe_port("data", "phantoms", *arguments, cwd=folder))
+    assert not (folder / "few").exists()
