@@ -121,7 +121,7 @@ def _stage(function: Callable[[Study], None]) -> click.Command:
 
 @_stage
 def prepare(study: Study) -> None:
-    """Split the data by patient and store patches."""
+    """Split the data by patient, find candidates where lesions are detected, and store patches."""
     study.prepare()
 
 

@@ -20,10 +20,13 @@ def configured(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The flags of each application that the whole study has data for: a folder of its name in ``--data``, or in
     ``--out`` a run that has begun. Each run is a folder of that name in ``--out``.
 
-    :raises StudyError: there are none.
+    :raises StudyError: there are none; a flag is given that cannot be meant for all.
     """
     from caffe_port.study.applications import APPLICATIONS
 
+    if flags["dataset"]:
+        remedy = "Begin that application's run alone; 'all' goes on with it."
+        raise StudyError(f"--dataset {flags['dataset']} is a layout of one application.", remedy=remedy)
     parts = []
     for name in APPLICATIONS:
         places = {key: str(Path(flags[key]) / name) if flags[key] else None for key in ("data", "test_data", "out")}
