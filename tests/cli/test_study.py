@@ -199,7 +199,8 @@ def test_the_whole_study_of_nothing(whole, folder):
     error = error_line(whole("prepare", "--data", "data", "--out", "whole", *BASE))
     assert "There are data for no application" in error
     assert "tiny, tiny3" in error
-    assert "--dataset stripes is a layout of one application" in error_line(whole("prepare", *ALL, "--dataset", "stripes"))
+    error = error_line(whole("prepare", *ALL, "--dataset", "stripes"))
+    assert "--dataset stripes is a layout of one application" in error
 
 
 def test_a_run_of_another_application(study, monkeypatch, capsys, folder):
