@@ -14,6 +14,7 @@ from caffe_port import rng
 from caffe_port.errors import CaffeError, NetError
 from caffe_port.layers import Layer, LayerContext
 from caffe_port.layers.base import Shape, is_compiling
+from caffe_port.layers.data.base import PrefetchingDataLayer
 from caffe_port.log import log
 from caffe_port.net.debug import DebugInfo
 from caffe_port.net.filter import filter_net, net_state
@@ -256,6 +257,12 @@ class Net(nn.Module):
         :param hdf5: the form; None: a ``.caffemodel.h5`` if the path ends in ``.h5``, else a ``.caffemodel``.
         """
         save_weights(self, path, diffs, str(path).endswith(".h5") if hdf5 is None else hdf5)
+
+    def close(self) -> None:
+        """Stop the threads that prefetch data, rather than when the net is collected. A later pass starts them anew."""
+        for node in self.nodes:
+            if isinstance(node.layer, PrefetchingDataLayer):
+                node.layer.close()
 
 
 def _upgraded(net_param: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,7 +39,7 @@ def store_candidates(
             "The candidate detector finds nothing in these data.", remedy="Check the data, and the detector's settings."
         )
     write_table(folder.candidates, COLUMNS, rows)
-    write_record(folder.candidates_record, {"digest": settings.digest(), "candidates": len(rows)})
+    write_record(folder.candidates_record, {"digest": settings.digest(), "sha256": _sha256(folder)})
 
 
 def has_candidates(folder: RunFolder, settings: Settings) -> bool:
@@ -46,24 +47,34 @@ def has_candidates(folder: RunFolder, settings: Settings) -> bool:
 
     :raises StudyError: it was, with other settings.
     """
-    made = read_made(folder.candidates_record, settings.digest(), ("candidates",))
-    return made is not None and folder.candidates.exists()
+    return _recorded(folder, settings) is not None
+
+
+def _recorded(folder: RunFolder, settings: Settings) -> str | None:
+    """The hash of the table when it was made; None where there is none."""
+    made = read_made(folder.candidates_record, settings.digest(), ("sha256",))
+    return str(made["sha256"]) if made is not None and folder.candidates.exists() else None
+
+
+def _sha256(folder: RunFolder) -> str:
+    return hashlib.sha256(folder.candidates.read_bytes()).hexdigest()
 
 
 def with_candidates(folder: RunFolder, settings: Settings, cases: Sequence[Case]) -> list[Case]:
     """``cases``, each with its candidates.
 
-    :raises StudyError: the stage is not done, was done with other settings, or its table is damaged.
+    :raises StudyError: the stage is not done, was done with other settings, or its table was changed since: patches
+        and scores of the run would no more be of the same candidates.
     """
-    if not has_candidates(folder, settings):
+    recorded = _recorded(folder, settings)
+    if recorded is None:
         remedy = "Run 'caffe-port study prepare' first."
         raise StudyError("There are no candidates yet.", file=folder.candidates, remedy=remedy)
+    if recorded != _sha256(folder):
+        remedy = "Put it back, or remove it and run 'caffe-port study prepare', which makes it again."
+        raise StudyError("is damaged, or was changed by hand.", file=folder.candidates, remedy=remedy)
     found: dict[str, list[Candidate]] = {}
-    for number, row in enumerate(read_table(folder.candidates, COLUMNS), 2):
-        try:
-            candidate = Candidate(row["candidate"], float(row["score"]), row["lesion"], json.loads(row["info"]))
-        except ValueError as error:
-            remedy = "Remove it and run the stage that makes it again."
-            raise StudyError(f"is damaged: {error}.", file=folder.candidates, line=number, remedy=remedy) from None
+    for row in read_table(folder.candidates, COLUMNS):
+        candidate = Candidate(row["candidate"], float(row["score"]), row["lesion"], json.loads(row["info"]))
         found.setdefault(row["case"], []).append(candidate)
     return [replace(case, candidates=tuple(found.get(case.id, ()))) for case in cases]

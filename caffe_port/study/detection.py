@@ -9,7 +9,7 @@ import numpy as np
 
 from caffe_port.errors import StatisticsError
 from caffe_port.net import Net
-from caffe_port.study.apply import class_probabilities
+from caffe_port.study.apply import Augment, class_probabilities
 from caffe_port.study.cases import Case, Progress, Row
 from caffe_port.study.settings import Settings
 from caffe_port.study.statistics.candidate_model import CandidateModel, fit_candidate_model
@@ -22,13 +22,19 @@ _MODEL_POINTS = 100
 
 
 def score_candidates(
-    net: Net, cases: Sequence[Case], patches_of: Patches, settings: Settings, progress: Progress
+    net: Net,
+    cases: Sequence[Case],
+    patches_of: Patches,
+    settings: Settings,
+    progress: Progress,
+    augment: Augment = lambda inputs: inputs,
 ) -> list[Row]:
-    """Rows of all candidates: the mean over a candidate's patches of the probability of class 1."""
+    """Rows of all candidates: the mean over a candidate's patches, and what ``augment`` makes of them, of the
+    probability of class 1."""
     scores: list[float] = []
     for done, case in enumerate(cases, 1):
         for images in patches_of(case):
-            scores.append(float(class_probabilities(net, images, settings.base)[:, 1].mean()))
+            scores.append(float(class_probabilities(net, images, settings.base, augment)[:, 1].mean()))
         progress(done, len(cases))
     return rows_of(cases, scores)
 

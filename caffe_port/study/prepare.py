@@ -51,6 +51,9 @@ def read_split(app: Application, settings: Settings) -> Split:
     if not data.test:
         return Split(*halves(cases, settings.training.test, settings.seed))
     test = load_cases(app, data.test, data.dataset)
+    if isinstance(app, Detection) and (same := {case.id for case in cases} & {case.id for case in test}):
+        remedy = "Rename the videos or volumes of one: candidates are told apart by these names."
+        raise DataError(f"{len(same)} cases have a name of --data ('{min(same)}').", file=data.test, remedy=remedy)
     if shared := {case.patient for case in cases} & {case.patient for case in test}:
         text = f"{len(shared)} patients have the same name in both folders ('{min(shared)}'): are they others?"
         warnings.warn(text, CaffeWarning, stacklevel=2)
@@ -98,20 +101,36 @@ def prepare(folder: RunFolder, app: Application, settings: Settings, arms: Seque
     else:
         write_table(folder.cases, CASE_COLUMNS, rows)
     if isinstance(app, Detection):
-        _detect(folder, app, settings, split, bars)
+        _detect(folder, app, settings, split, arms, bars)
         split = _with_candidates(folder, settings, split)
-    for arm in {arm.subset: arm for arm in arms}.values():
+    for arm in _by_subset(arms):
         if read_prepared(folder, settings, arm.subset) is None:
             _Preparation(folder, app, settings, arm, bars).run(*examples(split, settings, arm))
     return split
 
 
-def _detect(folder: RunFolder, app: Detection, settings: Settings, split: Split, bars: Bars) -> None:
+def _by_subset(arms: Sequence[Arm]) -> list[Arm]:
+    """One arm for each training set."""
+    return list({arm.subset: arm for arm in arms}.values())
+
+
+def _share(arm: Arm) -> str:
+    """The arm's training set, for messages: empty where it is whole."""
+    return f" of {arm.subset[1:]} of the training set" if arm.subset else ""
+
+
+def _detect(
+    folder: RunFolder, app: Detection, settings: Settings, split: Split, arms: Sequence[Arm], bars: Bars
+) -> None:
     """Find and store the candidates of all cases, unless they are there."""
-    for what, part in (("training", split.train), ("test", split.test)):
-        if not any(case.lesions for case in part):
-            remedy = "Give more data, a folder that has some as --test-data, or another --seed."
-            raise DataError(f"The {what} cases have no lesion.", remedy=remedy)
+    parts = {"test": split.test}
+    for arm in _by_subset(arms):
+        names = (f"training{_share(arm)}", f"validation{_share(arm)}")
+        parts |= dict(zip(names, examples(split, settings, arm)))
+    for what, cases in parts.items():  # before hours of looking for candidates
+        if not any(case.lesions for case in cases):
+            remedy = "Give more data, a folder that has some as --test-data, larger --fractions, or another --seed."
+            raise DataError(f"No case for {what} has a lesion.", remedy=remedy)
     if not has_candidates(folder, settings):
         cases = [*split.train, *split.test]
         with bars(f"Candidates in {len(cases)} cases") as progress:
@@ -167,7 +186,7 @@ class _Preparation:
     def __init__(self, folder: RunFolder, app: Application, settings: Settings, arm: Arm, bars: Bars) -> None:
         self.folder, self.app, self.settings, self.bars = folder, app, settings, bars
         self.subset = arm.subset
-        self.what = f" of {arm.subset[1:]} of the training set" if arm.subset else ""
+        self.what = _share(arm)
 
     def run(self, train: list[Case], validation: list[Case]) -> None:
         """Make them of these cases; a single case for both shares out its patches."""

@@ -112,7 +112,11 @@ def train_arm(
         param = _solver_param(folder, settings, body, arm, schedule, device, bars)
         training = _Training(log.parent, Solver(param, device=device), schedule, settings, app, body)
         training.whole_net(settings.base.weights if arm.depth != SCRATCH else None)
-        return training.run(watch)
+        try:
+            return training.run(watch)
+        finally:
+            for net in (training.solver.net, *training.solver.test_nets):
+                net.close()
 
 
 def _solver_param(

@@ -40,6 +40,12 @@ class Squares(BatchSource):
         return (torch.tensor([prepared]),)
 
 
+@pytest.fixture(autouse=True)
+def _no_others():
+    """Threads of nets that other tests have left to the collector."""
+    gc.collect()
+
+
 def alive():
     return [t for t in threading.enumerate() if t.name.startswith("prefetch")]
 

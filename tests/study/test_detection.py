@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from caffe_port.errors import DataError, StudyError
 from caffe_port.study.cases import Candidate, Case, Detection
 from caffe_port.study.detection import detection_metrics, rows_of
 from caffe_port.study.folder import read_table
-from caffe_port.study.prepare import read_same_split
+from caffe_port.study.prepare import read_same_split, read_split
 from caffe_port.study.split import reduced
 from tests.study import dots, tiny
 
@@ -171,17 +172,45 @@ def test_what_a_detector_may_not_say(study, app, monkeypatch, change, message):
 def test_data_without_lesions(study, app, monkeypatch, tmp_path):
     load = dots.load
     monkeypatch.setitem(app.datasets, "dots", lambda folder: [Case(c.id, c.patient, info=c.info) for c in load(folder)])
-    with pytest.raises(DataError, match="training cases have no lesion"):
+    with pytest.raises(DataError, match=r"No case for (test|training) has a lesion"):
         study()
     assert not (tmp_path / "run").exists()
 
 
-def test_a_damaged_table(study):
+def test_a_table_changed_by_hand(study):
     run = study()
     text = run.folder.candidates.read_text()
-    run.folder.candidates.write_text(text.replace("0.25", "a lot", 1))
-    with pytest.raises(StudyError, match=r"candidates.csv:2: is damaged"):
-        read_same_split(run.folder, run.app, run.settings)
+    lines = text.splitlines(keepends=True)
+    for changed in (text.replace("0.25", "0.26", 1), text.replace("[15, 15]", "[]", 1), "".join(lines[:-1])):
+        run.folder.candidates.write_text(changed)
+        with pytest.raises(StudyError, match=r"candidates.csv: is damaged, or was changed by hand\. Put it back"):
+            read_same_split(run.folder, run.app, run.settings)
     run.folder.candidates.unlink()
     with pytest.raises(StudyError, match="no candidates yet"):
         read_same_split(run.folder, run.app, run.settings)
+    run.prepare()
+    assert run.folder.candidates.read_text() == text
+
+
+def test_cases_of_one_name_in_both_folders(make_settings, app, material, tmp_path):
+    """What is found in the one would be taken for what is found in the other."""
+    settings = make_settings(app=app, data="dots").changed("data.test", str(material / "dots"))
+    with pytest.raises(DataError, match=r"dots: 32 cases have a name of --data \('p0_0'\)\. Rename"):
+        read_split(app, settings)
+
+
+def test_lesions_on_one_side_only_are_told_before_candidates_are_looked_for(study, app, monkeypatch, tmp_path):
+    def load(folder):
+        return [replace(c, lesions=c.lesions if c.patient in ("p1", ill) else ()) for c in dots.load(folder)]
+
+    ill = "p3"
+    monkeypatch.setitem(app.datasets, "dots", load)
+    with pytest.raises(DataError, match=r"No case for (training|validation) has a lesion"):
+        study()
+    assert app.calls == 0
+
+
+def test_a_small_training_set_needs_lesions_too(study, app):
+    with pytest.raises(DataError, match=r"No case for (training|validation) of 0\.5 of the training set has a lesion"):
+        study(arms=("ip1", "ip1@0.5"))
+    assert app.calls == 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -78,6 +80,16 @@ def test_it_keeps_the_epoch_with_the_best_auc(make_study, app):
     assert "Solving" not in (folder / "log.txt").read_text()
     assert "Finetuning" not in (folder / "log.txt").read_text()
     assert "loss = " in (folder / "log.txt").read_text()
+
+
+def test_its_threads_end_with_it(make_study):
+    gc.collect()  # those of nets that other tests have left to the collector
+    gc.disable()
+    try:
+        train(make_study())
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+    finally:
+        gc.enable()
 
 
 def test_patience(make_study):

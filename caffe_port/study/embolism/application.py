@@ -24,6 +24,8 @@ from caffe_port.study.settings import Settings
 
 #: So many candidates that hit an embolus, and as many that do not, are pictured; width in mm and pixels of a plane.
 _PICTURED, _WIDTH, _SIDE = 6, 20.0, 96
+#: No setting in HU is farther from 0.
+_FAR = 5000
 
 
 class EmbolismDetection:
@@ -196,12 +198,26 @@ def _check(app: Mapping[str, Any]) -> None:
 
     :raises StudyError: names the first.
     """
-    allowed = {
-        "representation": app["representation"] in REPRESENTATIONS,
-        "shifts": len(app["shifts"]) > 0,
-        **{name: min(app[name], default=0) > 0 for name in ("widths_mm", "axis_sigmas_mm")},
-        **{name: app[name] > 0 for name in ("spacing_mm", "patch_px", "rotations")},
-        **{name: len(app[name]) == 2 and app[name][0] < app[name][1] for name in ("axis_window_hu", "window_hu")},
+    lengths = ("lung_margin_mm", "vessel_reach_mm", "wall_mm", "extent_low_mm", "tolerance_mm")
+    pairs = {
+        "clot_high_hu": (app["clot_low_hu"], app["clot_high_hu"]),
+        "extent_high_mm": (app["extent_low_mm"], app["extent_high_mm"]),
+        **{name: tuple(app[name]) for name in ("axis_window_hu", "window_hu")},
     }
+    allowed = {
+        **{name: 0 <= app[name] <= 200 for name in lengths},
+        **{name: len(pair) == 2 and -_FAR <= pair[0] < pair[1] <= _FAR for name, pair in pairs.items()},
+        **{name: 0 <= app[name] <= _FAR for name in ("ridge_hu", "contrast_hu")},
+        **{name: len(app[name]) > 0 and all(0 < mm <= 200 for mm in app[name])
+           for name in ("widths_mm", "axis_sigmas_mm")},
+        "vessel_hu": -_FAR <= app["vessel_hu"] <= _FAR,
+        "enclosed": 0 <= app["enclosed"] <= 1,
+        "spacing_mm": 0.1 <= app["spacing_mm"] <= 5,
+        "representation": app["representation"] in REPRESENTATIONS,
+        "shifts": len(app["shifts"]) > 0 and all(-1 <= shift <= 1 for shift in app["shifts"]),
+        "patch_px": 8 <= app["patch_px"] <= 512,
+        "rotations": 1 <= app["rotations"] <= 360,
+    }  # fmt: skip
     for name in (name for name, fits in allowed.items() if not fits):
-        raise StudyError(f"app.{name} is {app[name]}: out of range.")
+        remedy = f"Its default is {APPLICATION.defaults[name]}."
+        raise StudyError(f"app.{name} is {app[name]}: out of range.", remedy=remedy)

@@ -4,14 +4,16 @@ An embolus is "a dark region surrounded by a brighter background". Every voxel o
 lowest neighbour until it can go no lower (:mod:`caffe_port.study.embolism.tobogganing`); voxels that end at the same
 place make a basin. Basins whose lowest place has the HU of a clot, together with those that only a low ridge parts from
 them, are candidates where their surroundings are bright enough. The details of [60] are not public; what is not in the
-two papers' words is our own: the vessels' domain, the ridge, and the contrast.
+two papers' words is our own: the vessels' domain, the ridge, the contrast, and between what a candidate must lie.
 
-Within the lungs (``lung_margin_mm`` = 0) a real crop has about 50 false candidates, as the paper's volumes have (5,568
-in 121). The margin adds the arteries of the hila, and several times as many: the heart's and the bones' edges.
+Within the lungs all that is bright is vessels. In the margin around them, which adds the arteries of the hila, there
+are heart and bones too, along whose outsides soft tissue is dark beside something bright. It is not surrounded by it:
+there, candidates must have blood on opposite sides.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +22,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from caffe_port.errors import CaffeWarning
 from caffe_port.study.cases import Candidate, Case
 from caffe_port.study.embolism.lungs import lung_masks, vessel_mask
 from caffe_port.study.embolism.tobogganing import STEPS, Basins, connected, slide
@@ -36,22 +39,30 @@ DEFAULTS: Mapping[str, Any] = {
     "wall_mm": 1.0,  # so much of a vessel's rim, which is blurred with the lung, is left out
     "ridge_hu": 15.0,  # basins that are parted by less are one candidate
     "contrast_hu": 80.0,  # candidates have at least this contrast
+    "enclosed": 0.4,  # outside of the lungs, at least this share of the lines through them has blood on both sides
     "extent_low_mm": 2.0,  # and an extent between these two
     "extent_high_mm": 80.0,
     "tolerance_mm": 0.0,  # a candidate hits a clot that is at most so far away; CAD-PE's evaluation uses 0, 2 and 5
 }
 #: So far away a region's voxels look for its surroundings.
 _LOOK_MM = 2.0
+#: So far away it looks for blood: about the radius of the pulmonary trunk.
+_SIGHT_MM = 15.0
 
 
 def find_candidates(case: Case, app: Mapping[str, Any]) -> list[Candidate]:
     """The candidates of a volume, each with the clot that it hits, the brightest surroundings first.
+
+    Where there is none at all, a warning says so.
 
     :param app: the settings of :data:`DEFAULTS`.
     :raises DataError: see :func:`~.volumes.load_volume` and :func:`~.volumes.load_labels`.
     """
     volume = load_volume(case, app["spacing_mm"])
     found = detect(volume.hu, volume.spacing, app)
+    if not found:
+        text = f"{case.info['image']}: nothing is found. Is it a chest with contrast, in Hounsfield units?"
+        warnings.warn(text, CaffeWarning, stacklevel=2)
     places = np.array([candidate.info["index"] for candidate in found]).reshape(-1, 3)
     hit = clots_at(load_labels(case, volume), places, volume.spacing, app["tolerance_mm"])
     lesions = [f"{case.patient}/{number}" if number else "" for number in hit.tolist()]
@@ -94,7 +105,7 @@ def detect(hu: np.ndarray, spacing: float, app: Mapping[str, Any]) -> list[Candi
     rim = _extremes(hu < app["clot_low_hu"], ndimage.maximum_filter1d, max(1, round(app["wall_mm"] / spacing)))
     vessels = vessel_mask(hu, around, spacing, app["vessel_hu"])
     basins = slide(hu, _domain(vessels, lungs, round(app["vessel_reach_mm"] / spacing)) & around & ~rim)
-    found = _measured(hu, rim, _regions(basins, app), spacing, app)
+    found = _measured(hu, rim, lungs, _regions(basins, app), spacing, app)
     order = np.lexsort((*found["index"].T[::-1], -found["contrast"]))
     return [_candidate({key: values[i] for key, values in found.items()}, corner, spacing) for i in order]
 
@@ -160,22 +171,25 @@ def _regions(basins: Basins, app: Mapping[str, Any]) -> _Regions:
 
 
 def _measured(
-    hu: np.ndarray, rim: np.ndarray, regions: _Regions, spacing: float, app: Mapping[str, Any]
+    hu: np.ndarray, rim: np.ndarray, lungs: np.ndarray, regions: _Regions, spacing: float, app: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """What the regions of the right size and contrast are like: arrays of equal length."""
+    """What the regions of the right size, contrast and surroundings are like: arrays of equal length."""
     extent = _extent(regions) * spacing
-    right = (extent >= app["extent_low_mm"]) & (extent <= app["extent_high_mm"])
-    regions, extent = regions.only(right), extent[right]
+    regions = regions.only((extent >= app["extent_low_mm"]) & (extent <= app["extent_high_mm"]))
     contrast = _contrast(hu, regions, spacing, rim)
-    right = contrast >= app["contrast_hu"]
+    bright = contrast >= app["contrast_hu"]
+    regions = regions.only(bright)
+    right = lungs[tuple(_middle(regions).T)]
+    blood, reach = hu >= app["vessel_hu"], round(_SIGHT_MM / spacing)
+    right[~right] = _enclosed(blood, regions.only(~right), reach) >= app["enclosed"]
     regions = regions.only(right)
     minimum = np.full(regions.count, np.inf)
     np.minimum.at(minimum, regions.region, regions.values)
     return {
         "index": _middle(regions),
-        "extent": extent[right],
+        "extent": _extent(regions) * spacing,
         "volume": np.bincount(regions.region, minlength=regions.count) * spacing**3,
-        "contrast": contrast[right],
+        "contrast": contrast[bright][right],
         "minimum": minimum,
     }
 
@@ -203,6 +217,25 @@ def _contrast(hu: np.ndarray, regions: _Regions, spacing: float, rim: np.ndarray
         brighter += np.bincount(regions.region[outside], more, regions.count)
         seen += np.bincount(regions.region[outside], minlength=regions.count)
     return brighter / np.maximum(seen, 1)
+
+
+def _enclosed(blood: np.ndarray, regions: _Regions, reach: int) -> np.ndarray:
+    """Of the 13 lines through each voxel of a region, the share that has blood on both sides at most ``reach`` voxels
+    away: (count,), the mean over the voxels."""
+    pairs = np.zeros(len(regions.values))
+    for step in STEPS[: len(STEPS) // 2]:  # the other half are these the other way round
+        unit = np.array(step) / np.linalg.norm(step)
+        pairs += _sees(blood, regions.voxels, unit, reach) & _sees(blood, regions.voxels, -unit, reach)
+    return regions.mean(pairs) / (len(STEPS) // 2)
+
+
+def _sees(blood: np.ndarray, voxels: np.ndarray, direction: np.ndarray, reach: int) -> np.ndarray:
+    """Whether there is blood in a direction of each voxel, at most ``reach`` voxels away."""
+    seen = np.zeros(len(voxels), bool)
+    for distance in range(1, reach + 1):
+        place = np.clip(voxels + np.rint(distance * direction).astype(int), 0, np.array(blood.shape) - 1)
+        seen |= blood[tuple(place.T)]
+    return seen
 
 
 def _middle(regions: _Regions) -> np.ndarray:

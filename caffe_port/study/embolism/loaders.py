@@ -15,7 +15,8 @@ from pathlib import Path
 
 from caffe_port.errors import DataError
 from caffe_port.study.cases import Case
-from caffe_port.study.embolism.volumes import SUFFIXES, clot_numbers, read_labels
+from caffe_port.study.embolism.volume_files import SUFFIXES, read_labels
+from caffe_port.study.embolism.volumes import clot_numbers
 from caffe_port.study.files import require_folder
 
 #: An empty file beside a volume that has no label because it has no emboli.

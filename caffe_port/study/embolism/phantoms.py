@@ -17,7 +17,8 @@ from caffe_port import rng
 from caffe_port.errors import DataError
 from caffe_port.files import atomic_write
 from caffe_port.study.cases import Progress
-from caffe_port.study.embolism.volumes import Volume, write_volume
+from caffe_port.study.embolism.volume_files import write_volume
+from caffe_port.study.embolism.volumes import Volume
 
 PREFIX = "procedural"
 NOTE = "PROCEDURAL.txt"

@@ -17,7 +17,7 @@ from caffe_port.study.cases import Candidate, Case, Patch, Progress, Row
 from caffe_port.study.detection import detection_metrics, rows_of, score_candidates
 from caffe_port.study.polyps import loaders
 from caffe_port.study.polyps.detector import find_candidates
-from caffe_port.study.polyps.patches import patches_of
+from caffe_port.study.polyps.patches import SYMMETRIES, patches_of, symmetries
 from caffe_port.study.polyps.pictures import sheet, telling
 from caffe_port.study.polyps.working import read_frame
 from caffe_port.study.settings import Settings
@@ -74,7 +74,9 @@ class PolypDetection:
         """The probability of every candidate: the mean over its patches, or with ``augment_test`` off that of the
         first alone."""
         _check(settings)
-        return score_candidates(net, cases, partial(_test_patches, settings=settings), settings, progress)
+        patches = partial(_test_patches, settings=settings)
+        augment = {"augment": symmetries} if settings.app["augment_test"] else {}
+        return score_candidates(net, cases, patches, settings, progress, **augment)
 
     def handcrafted(
         self, train: Sequence[Case], test: Sequence[Case], settings: Settings, progress: Progress
@@ -109,8 +111,9 @@ def _images(case: Case, settings: Settings) -> Iterator[tuple[Candidate, Iterato
 
 
 def _test_patches(case: Case, settings: Settings) -> Iterator[list[np.ndarray]]:
+    """Of each candidate one patch per square, before the symmetries; or the first alone."""
     for _, images in _images(case, settings):
-        yield [image() for image in islice(images, None if settings.app["augment_test"] else 1)]
+        yield [image() for image in islice(images, 0, None if settings.app["augment_test"] else 1, SYMMETRIES)]
 
 
 def _check(settings: Settings) -> None:
@@ -123,12 +126,14 @@ def _check(settings: Settings) -> None:
     if height != width:
         raise StudyError(f"base.size is {height} x {width}; patches are square, for their symmetries.")
     allowed = {
-        "width": app["width"] >= 64,
-        "scales": bool(app["scales"]) and min(app["scales"]) > 0,
-        "shift": app["shift"] >= 0,
+        "width": 64 <= app["width"] <= 2048,
+        "scales": bool(app["scales"]) and all(type(x) in (int, float) and 0 < x <= 4 for x in app["scales"]),
+        "shift": 0 <= app["shift"] <= 1,
         **{name: app[name] > 0 for name in ("trees", "candidates")},
         "edge_pixels": 0 < app["edge_pixels"] <= 30_000,
         "boundary_pixels": app["boundary_pixels"] > 1,
     }
     for name in (name for name, fits in allowed.items() if not fits):
-        raise StudyError(f"app.{name} is {app[name]}: out of range.")
+        raise StudyError(
+            f"app.{name} is {app[name]}: out of range.", remedy=f"Its default is {APPLICATION.defaults[name]}."
+        )

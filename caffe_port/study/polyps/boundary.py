@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -18,6 +19,7 @@ from caffe_port.study.polyps.edges import Edges, find_edges
 from caffe_port.study.polyps.oriented import descriptors
 from caffe_port.study.polyps.votes import Voters
 from caffe_port.study.polyps.working import mask_at_width, read_frame, to_width
+from caffe_port.study.threads import in_threads
 
 #: Classes of an edge pixel: no polyp's boundary; one whose polyp lies on the bright, or on the dark side.
 OTHER, BRIGHT, DARK = 0, 1, 2
@@ -78,15 +80,13 @@ def learn_boundaries(cases: Sequence[Case], settings: Mapping[str, Any], seed: i
     parts = _deal(cases, seed)
     shares = settings["boundary_pixels"] // 2 // np.array([len(cases), max(1, sum(bool(c.lesions) for c in cases))])
     vectors, labels, origins = [], [], []
-    for done, case in enumerate(cases, 1):
-        image = to_width(read_frame(case), settings["width"])
-        edges = find_edges(image, settings["edge_pixels"])
-        classes = labels_of(edges, mask_at_width(case, settings["width"]))
-        drawn = _draw(classes, np.maximum(shares, 1), rng.numpy_generator(seed, "edge pixels", case.id))
-        vectors.append(descriptors(image, edges[drawn]))
-        labels.append(classes[drawn])
-        origins.append(np.full(len(drawn), parts[case.patient]))
-        progress(done, len(cases))
+    learn = partial(_examples, shares=np.maximum(shares, 1), settings=settings, seed=seed)
+    with in_threads(learn, cases) as examples:
+        for done, (case, (described, classes)) in enumerate(zip(cases, examples), 1):
+            vectors.append(described)
+            labels.append(classes)
+            origins.append(np.full(len(classes), parts[case.patient]))
+            progress(done, len(cases))
     x, y, part = np.concatenate(vectors), np.concatenate(labels), np.concatenate(origins)
     if not (y != OTHER).any():
         remedy = "Give more training videos, or another width."
@@ -97,6 +97,15 @@ def learn_boundaries(cases: Sequence[Case], settings: Mapping[str, Any], seed: i
         warnings.warn(text, CaffeWarning, stacklevel=2)
     learned = [part != number for number in range(count)] if count > 1 else [part == 0]
     return Boundaries([_forest(x[some], y[some], settings["trees"], seed) for some in learned], parts)
+
+
+def _examples(case: Case, shares: np.ndarray, settings: Mapping[str, Any], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Descriptors and classes of the edge pixels drawn from a frame."""
+    image = to_width(read_frame(case), settings["width"])
+    edges = find_edges(image, settings["edge_pixels"])
+    classes = labels_of(edges, mask_at_width(case, settings["width"]))
+    drawn = _draw(classes, shares, rng.numpy_generator(seed, "edge pixels", case.id))
+    return descriptors(image, edges[drawn]), classes[drawn]
 
 
 def labels_of(edges: Edges, mask: np.ndarray) -> np.ndarray:
@@ -128,9 +137,10 @@ def probabilities(forest: RandomForestClassifier, vectors: np.ndarray) -> np.nda
 
 def _forest(vectors: np.ndarray, labels: np.ndarray, trees: int, seed: int) -> RandomForestClassifier:
     forest = RandomForestClassifier(
-        trees, min_samples_leaf=5, max_features="sqrt", class_weight="balanced_subsample", random_state=seed
-    )
-    return forest.fit(vectors, labels)
+        trees, min_samples_leaf=5, max_features="sqrt", class_weight="balanced_subsample", random_state=seed, n_jobs=-1
+    ).fit(vectors, labels)
+    forest.n_jobs = None  # threads would add up the trees' probabilities in any order
+    return forest
 
 
 def _deal(cases: Sequence[Case], seed: int) -> dict[str, int]:

@@ -7,6 +7,7 @@ shape and context information", IEEE TMI 35(2), 2016. README.md tells what diffe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from caffe_port.study.polyps.lesions import hit, polyps_of
 from caffe_port.study.polyps.outlines import outlines_of
 from caffe_port.study.polyps.votes import peaks, vote_map
 from caffe_port.study.polyps.working import read_frame, to_width
+from caffe_port.study.threads import in_threads
 
 #: Candidates of a frame are at least so far apart, in pixels of the working size.
 _APART = 24.0
@@ -55,9 +57,10 @@ def find_candidates(
     total = len(train) + len(frames)
     boundaries = learn_boundaries(train, settings, seed, lambda done, _: progress(done, total))
     places = {}
-    for done, case in enumerate(frames.values(), 1):
-        places[case.id] = _places(case, boundaries, settings)
-        progress(len(train) + done, total)
+    with in_threads(partial(_places, boundaries=boundaries, settings=settings), frames.values()) as found:
+        for done, (name, some) in enumerate(zip(frames, found), 1):
+            places[name] = some
+            progress(len(train) + done, total)
     judge = _judge([place for case in train for place in places[case.id]])
     return {case.id: _judged(places[case.id], judge) for case in cases}
 

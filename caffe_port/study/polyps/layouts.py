@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +13,7 @@ from caffe_port.errors import DataError
 from caffe_port.study.cases import Case
 from caffe_port.study.files import images_in, read_pairs, usable_id
 from caffe_port.study.polyps.lesions import Component, components, follow, read_mask
+from caffe_port.study.threads import in_threads
 
 
 class Frame(NamedTuple):
@@ -59,7 +58,7 @@ def frames_in(folder: Path) -> list[Path]:
     """
     if paths := images_in(folder):
         return paths
-    raise DataError("holds no image.", file=folder)
+    raise DataError("holds no image.", file=folder, remedy="Put the images there, or remove the folder.")
 
 
 def by_video(frames: Iterable[Frame], table: Path) -> list[Video]:
@@ -86,8 +85,7 @@ def cases_of(data: Path, videos: Sequence[Video]) -> list[Case]:
 
     :raises DataError: a file is no image, a mask has another size than its frame, no mask shows a polyp.
     """
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        measured = pool.map(_measure, [frame for video in videos for frame in video.frames])
+    with in_threads(_measure, [frame for video in videos for frame in video.frames]) as measured:
         cases = [case for video in videos for case in _cases(video, measured)]
     if not any(case.lesions for case in cases):
         raise DataError("No mask shows a polyp.", file=data, remedy="Polyps are white on black, in folders of masks.")

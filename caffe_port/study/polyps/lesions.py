@@ -80,9 +80,17 @@ def hit(polyps: Polyps, x: float, y: float) -> str:
 def read_mask(path: str | Path) -> np.ndarray:
     """The mask, (H, W) bool: true where the image at ``path`` is brighter than :data:`THRESHOLD`.
 
-    :raises DataError: the file is missing or no image.
+    :raises DataError: the file is missing, no image, or has grey pixels only, such as a mask of 0 and 1.
     """
-    return read_image(path, colour=False)[0] > THRESHOLD
+    grey = read_image(path, colour=False)[0]
+    mask: np.ndarray = grey > THRESHOLD
+    if grey.any() and not mask.any():
+        raise DataError(
+            f"is neither black nor has it pixels brighter than {THRESHOLD}.",
+            file=path,
+            remedy="Make the pixels of polyps white (255), or the mask black where there is none.",
+        )
+    return mask
 
 
 def components(mask: np.ndarray) -> tuple[np.ndarray, list[Component]]:

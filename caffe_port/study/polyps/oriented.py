@@ -48,10 +48,8 @@ def descriptors(image: np.ndarray, edges: Edges) -> np.ndarray:
     mean in that channel, so that neither the light nor the colour of the whole place counts."""
     smooth = cv2.GaussianBlur(image, (0, 0), _BLUR).astype(np.float32)
     patches = oriented_patches(smooth, edges)
-    patches = patches.reshape(len(edges), ALONG_EDGE * ALONG_NORMAL, image.shape[2])
-    return np.einsum("npc,pf->ncf", patches, _basis(), optimize=True).reshape(
-        len(edges), image.shape[2] * _basis().shape[1]
-    )
+    channels = patches.reshape(len(edges), ALONG_EDGE * ALONG_NORMAL, image.shape[2]).transpose(2, 0, 1)
+    return np.concatenate([channel @ _basis() for channel in channels], axis=1)
 
 
 @cache

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 #: Shifts to the right and downwards, in parts of the setting ``shift``.
 _SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
@@ -58,6 +60,12 @@ def symmetric(image: np.ndarray, number: int) -> np.ndarray:
     if number & 4:
         image = image.swapaxes(0, 1)
     return np.ascontiguousarray(image[:: -1 if number & 2 else 1, :: -1 if number & 1 else 1])
+
+
+def symmetries(inputs: Tensor) -> Tensor:
+    """All of :func:`symmetric` for square ``inputs`` (N, C, S, S): (8 N, C, S, S)."""
+    both = (inputs, inputs.transpose(2, 3))
+    return torch.cat([some.flip(axes) for some in both for axes in ((), (2,), (3,), (2, 3))])
 
 
 def patches_of(

@@ -68,14 +68,18 @@ def vote_map(voters: Voters, shape: tuple[int, int]) -> np.ndarray:
 def peaks(votes: np.ndarray, most: int, apart: float) -> list[tuple[np.ndarray, float]]:
     """Up to ``most`` maxima of a vote map, the highest first: x, y in pixels of the image, and the votes.
 
-    :param apart: none lies within this distance of a higher place, in pixels.
+    :param apart: none lies within this distance of a higher place, or of an equal one before it, in pixels.
     """
     reach = max(1, round(apart / CELL))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
     rows, columns = np.nonzero((votes == cv2.dilate(votes, disc)) & (votes > _LEAST_VOTES * votes.max()))
-    order = np.argsort(-votes[rows, columns], kind="stable")[:most]
-    places = np.stack([columns, rows], axis=1)[order] * CELL + (CELL - 1) / 2
-    return list(zip(places, votes[rows, columns][order].tolist()))
+    order = np.argsort(-votes[rows, columns], kind="stable")
+    found: list[tuple[np.ndarray, float]] = []
+    for column, row in zip(columns[order], rows[order]):
+        place = np.array([column, row]) * CELL + (CELL - 1) / 2
+        if len(found) < most and all(np.hypot(*(place - other)) > apart for other, _ in found):  # equals are near
+            found.append((place, float(votes[row, column])))
+    return found
 
 
 @cache

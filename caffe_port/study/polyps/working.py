@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from caffe_port.data.images import read_image, to_hwc
+from caffe_port.errors import DataError
 from caffe_port.study.cases import Case
 from caffe_port.study.polyps.lesions import polyps_of
 
@@ -13,9 +14,18 @@ from caffe_port.study.polyps.lesions import polyps_of
 def read_frame(case: Case) -> np.ndarray:
     """The frame of ``case``, (H, W, 3) uint8 in BGR.
 
-    :raises DataError: the file is missing or no image.
+    :raises DataError: the file is missing, no image, or of another size than its header said: OpenCV turns images as
+        EXIF tells it, and the mask would no more fit.
     """
-    return np.ascontiguousarray(to_hwc(read_image(case.info["path"])))
+    frame = np.ascontiguousarray(to_hwc(read_image(case.info["path"])))
+    height, width = frame.shape[:2]
+    if [width, height] != case.info["size"]:
+        raise DataError(
+            "has changed since the data were loaded, or is shown turned (EXIF orientation).",
+            file=case.info["path"],
+            remedy="Save it upright, of the size of its mask.",
+        )
+    return frame
 
 
 def to_width(image: np.ndarray, width: int) -> np.ndarray:

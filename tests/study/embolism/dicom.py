@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def write_series(
     import SimpleITK as sitk
 
     folder.mkdir(parents=True, exist_ok=True)
+    before = locale.setlocale(locale.LC_ALL)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
     for i, (image, z) in enumerate(zip(hu, positions, strict=True), 1):
@@ -41,3 +43,4 @@ def write_series(
             slice_.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{prefix}{i}.dcm"))
         writer.Execute(slice_)
+    locale.setlocale(locale.LC_ALL, before)  # the writer leaves it as C

@@ -176,6 +176,16 @@ def test_the_picture_has_a_column_for_each_candidate_and_frames_by_what_it_hits(
         ("rotations", 0),
         ("axis_sigmas_mm", [3.0, 0.0]),
         ("window_hu", [450.0, -250.0]),
+        ("window_hu", [0.0]),
+        ("spacing_mm", 0.0),
+        ("spacing_mm", float("nan")),
+        ("lung_margin_mm", -1.0),
+        ("clot_high_hu", -50.0),
+        ("extent_high_mm", 1.0),
+        ("contrast_hu", float("inf")),
+        ("enclosed", 1.5),
+        ("tolerance_mm", -0.1),
+        ("patch_px", 100_000),
     ],
 )
 def test_settings_out_of_range_are_refused(cases, settings, net, name, value):
@@ -187,5 +197,5 @@ def test_settings_out_of_range_are_refused(cases, settings, net, name, value):
         lambda: APPLICATION.handcrafted(cases, cases, wrong, silent),
     )
     for use in uses:
-        with pytest.raises(StudyError, match=f"app.{name} is .*: out of range"):
+        with pytest.raises(StudyError, match=f"app.{name} is .*: out of range. Its default is"):
             use()

@@ -8,7 +8,8 @@ import scipy.io
 
 from caffe_port.errors import DataError
 from caffe_port.study.embolism.loaders import DATASETS, detect
-from caffe_port.study.embolism.volumes import load_labels, load_volume, write_volume
+from caffe_port.study.embolism.volume_files import write_volume
+from caffe_port.study.embolism.volumes import load_labels, load_volume
 from tests.study.embolism.dicom import write_series
 
 sitk = pytest.importorskip("SimpleITK")

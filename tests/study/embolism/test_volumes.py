@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import sys
 
 import h5py
@@ -10,19 +11,10 @@ import pytest
 import scipy.io
 from scipy import ndimage
 
-from caffe_port.errors import CaffeWarning, DataError, StudyError
+from caffe_port.errors import CaffeWarning, DataError
 from caffe_port.study.cases import Case
-from caffe_port.study.embolism.volumes import (
-    clot_numbers,
-    load_labels,
-    load_volume,
-    read_image,
-    read_labels,
-    resample,
-    resample_labels,
-    window,
-    write_volume,
-)
+from caffe_port.study.embolism.volume_files import read_image, read_labels, write_volume
+from caffe_port.study.embolism.volumes import clot_numbers, load_labels, load_volume, resample, resample_labels, window
 from tests.study.embolism.dicom import write_series
 
 sitk = pytest.importorskip("SimpleITK")
@@ -65,6 +57,17 @@ def test_a_dicom_series_goes_by_position_or_by_name(tmp_path, falling):
     np.testing.assert_array_equal(by_name, hu)  # D2 before D10
     np.testing.assert_array_equal(by_position, hu[::-1] if falling else hu)
     assert spacing == pytest.approx((1.25, 0.6, 0.7))
+
+
+def test_reading_a_series_leaves_the_locale(tmp_path):
+    write_series(tmp_path, noise((3, 4, 4)), np.arange(3))
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        locale.setlocale(locale.LC_ALL, "C.UTF-8")
+        read_image(tmp_path)
+        assert locale.setlocale(locale.LC_ALL) == "C.UTF-8"
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 def test_of_several_series_the_longest_is_taken_with_a_warning(tmp_path):
@@ -172,11 +175,37 @@ def test_what_cannot_be_read_says_why(tmp_path, monkeypatch):
     for name in ("text.mat", "half.mha"):
         with pytest.raises(DataError, match=name):
             read_labels(tmp_path / name)
-    with pytest.raises(StudyError, match="not positive"):
-        load_volume(case_of(tmp_path / "half.mha"), 0.0)
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
     with pytest.raises(DataError, match=r"pip install 'caffe_port\[ct\]'"):
         read_image(tmp_path / "half.mha")
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("kept", [0.3, 0.999])
+def test_a_nifti_file_that_ends_too_early_is_not_read_as_zeros(tmp_path, suffix, kept):
+    path = tmp_path / f"volume{suffix}"
+    write_volume(path, noise((20, 20, 20)), 1.0)
+    read_image(path)
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    for read in (read_image, read_labels):
+        with pytest.raises(DataError, match=r"volume\.nii.*(damaged|too early).*once more"):
+            read(path)
+
+
+def test_a_damaged_gzip_file_is_an_error(tmp_path):
+    path = tmp_path / "volume.nii.gz"
+    write_volume(path, noise((20, 20, 20)), 1.0)
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"volume\.nii\.gz: is damaged"):
+        read_image(path)
+
+
+def test_a_series_that_lacks_a_slice_gives_a_warning(tmp_path):
+    write_series(tmp_path / "scan", noise((6, 5, 5)), [0, 1, 2, 4, 5, 6])
+    with pytest.warns(CaffeWarning, match=r"scan.*not evenly spaced"):
+        read_image(tmp_path / "scan")
 
 
 def test_the_window_is_linear_between_its_bounds():

@@ -150,7 +150,18 @@ def test_metrics_count_polyps_and_frames(settings, make_case):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("width", 10), ("scales", [-1.0]), ("shift", -0.1), ("candidates", 0), ("boundary_pixels", 1), ("edge_pixels", 0)],
+    [
+        ("width", 10),
+        ("width", 10**6),
+        ("scales", [-1.0]),
+        ("scales", [1.0, "a"]),
+        ("scales", [1000.0]),
+        ("shift", -0.1),
+        ("shift", 1e9),
+        ("candidates", 0),
+        ("boundary_pixels", 1),
+        ("edge_pixels", 0),
+    ],
 )
 def test_settings_out_of_range_are_refused(settings, make_case, name, value):
     wrong = replace(settings, app={**settings.app, name: value})

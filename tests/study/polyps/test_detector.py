@@ -175,6 +175,13 @@ def test_peaks_are_the_highest_places_and_apart():
     assert peaks(np.zeros((5, 5), np.float32), 2, 1) == []
 
 
+def test_of_equal_neighbours_one_is_a_peak():
+    votes = np.zeros((50, 60), np.float32)
+    votes[10, 20:23], votes[40, 20] = 5, 5
+    found = [place.tolist() for place, _ in peaks(votes, 10, 5 * CELL)]
+    assert found == [[CELL * 20 + 0.5, CELL * 10 + 0.5], [CELL * 20 + 0.5, CELL * 40 + 0.5]]
+
+
 @pytest.mark.parametrize("missing", [0.0, 0.25])
 def test_the_box_is_that_of_the_boundary(missing):
     angles = np.linspace(0, 2 * np.pi * (1 - missing), 200, endpoint=False) + 0.3

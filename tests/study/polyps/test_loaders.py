@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from caffe_port.errors import CaffeWarning, DataError
 from caffe_port.study.polyps.lesions import hit, polyps_of
 from caffe_port.study.polyps.loaders import DATASETS, detect
+from caffe_port.study.polyps.working import read_frame
 from tests.shared import IMAGES, needs
 from tests.study.polyps.pictures import mask_of, write
 
@@ -188,6 +190,17 @@ class TestDataSets:
 
 
 class TestRefusals:
+    def test_a_frame_that_is_shown_turned(self, make):
+        """Its mask fits what is stored, OpenCV shows something else."""
+        data = make({"v/images/1.jpg": None, "v/masks/1.png": ONE})
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6
+        with Image.open(data / "v/images/1.jpg") as image:
+            image.save(data / "v/images/1.jpg", exif=exif)
+        (case,) = load(data)
+        with pytest.raises(DataError, match=r"1\.jpg: has changed .* or is shown turned"):
+            read_frame(case)
+
     def test_no_such_folder(self, tmp_path):
         with pytest.raises(DataError, match="is no folder"):
             detect(tmp_path / "nowhere")
@@ -200,6 +213,12 @@ class TestRefusals:
     def test_an_empty_folder(self, tmp_path, layout):
         with pytest.raises(DataError, match=str(tmp_path)):
             DATASETS[layout](tmp_path)
+
+    def test_a_folder_without_images(self, make):
+        data = make({"v/images/1.png": None, "v/masks/1.png": ONE, "w/masks/1.png": ONE})
+        (data / "w/images").mkdir()
+        with pytest.raises(DataError, match=r"w/images: holds no image\. Put the images there, or remove"):
+            load(data)
 
     def test_a_mask_of_another_size(self, make):
         data = make({"v/images/1.png": None, "v/masks/1.png": mask_of((9, 9, 5), size=(48, 64))})
@@ -237,6 +256,12 @@ class TestRefusals:
         data = make({"v/images/1.png": None, "v/masks/1.png": ONE})
         (data / "v/images/notes.txt").write_text("x")
         with pytest.raises(DataError, match=r"notes\.txt: is no image"):
+            load(data)
+
+    def test_a_mask_of_0_and_1(self, make):
+        """Else its polyps would be lost without a word, where other masks are of 0 and 255."""
+        data = make({f"v/images/{n}.png": None for n in "12"} | {"v/masks/1.png": ONE, "v/masks/2.png": ONE // 255})
+        with pytest.raises(DataError, match=r"masks/2\.png: is neither black nor .* brighter than 127\. Make"):
             load(data)
 
     def test_masks_without_any_polyp(self, make):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from caffe_port import rng
 from caffe_port.study.polyps.application import APPLICATION
-from caffe_port.study.polyps.patches import SYMMETRIES, cut, patches_of, squares, symmetric
+from caffe_port.study.polyps.patches import SYMMETRIES, cut, patches_of, squares, symmetric, symmetries
 
 PAPER = APPLICATION.defaults
 
@@ -48,6 +49,14 @@ def test_the_symmetries_interpolate_nothing():
     np.testing.assert_array_equal(found[0], image)
     assert {one.tobytes() for one in found} == group_of(image)
     assert len(group_of(image)) == 8
+
+
+def test_the_symmetries_of_a_nets_inputs_are_the_same():
+    images = np.arange(54).reshape(2, 3, 3, 3)  # (N, S, S, C)
+    found = symmetries(torch.from_numpy(images.transpose(0, 3, 1, 2))).numpy().transpose(0, 2, 3, 1)
+    assert found.shape == (16, 3, 3, 3)
+    expected = [symmetric(image, number) for image in images for number in range(SYMMETRIES)]
+    assert {one.tobytes() for one in found} == {one.tobytes() for one in expected}
 
 
 def test_other_scales_and_shifts():
