@@ -48,7 +48,7 @@ _OPTIONS = [
     click.option("--out", required=True, metavar="DIR", help="Folder of the run; an existing run goes on."),
     click.option("--data", metavar="DIR", help="Folder of the images. A run that exists knows it."),
     click.option("--test-data", metavar="DIR", help="Test on these instead of half of the patients of --data."),
-    click.option("--dataset", metavar="NAME", help="Layout of the folder.  [default: told by its files]"),
+    click.option("--dataset", metavar="NAME", help="Layout of both folders.  [default: told by the files of each]"),
     click.option(
         "--arms",
         type=_Commas("A[,B]"),

@@ -88,7 +88,8 @@ def _new(app: Any, flags: Mapping[str, Any]) -> Settings:
     if not Path(train).is_dir():
         raise StudyError("--data is no folder.", file=train)
     test = str(Path(flags["test_data"]).resolve()) if flags["test_data"] else ""
-    data = Data(train, test, flags["dataset"] or app.detect(Path(train)))
+    first, second = ((flags["dataset"] or app.detect(Path(path))) if path else "" for path in (train, test))
+    data = Data(train, test, first, second)
     arms = ArmChoice(_expanded(base, flags), app.reduce_by)
     return Settings(app.name, 1, data, base, arms, Training(**app.training), dict(app.defaults))
 

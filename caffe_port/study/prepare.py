@@ -6,7 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,14 +50,17 @@ def read_split(app: Application, settings: Settings) -> Split:
     cases = load_cases(app, data.train, data.dataset)
     if not data.test:
         return Split(*halves(cases, settings.training.test, settings.seed))
-    test = load_cases(app, data.test, data.dataset)
-    if isinstance(app, Detection) and (same := {case.id for case in cases} & {case.id for case in test}):
-        remedy = "Rename the videos or volumes of one: candidates are told apart by these names."
-        raise DataError(f"{len(same)} cases have a name of --data ('{min(same)}').", file=data.test, remedy=remedy)
+    test = _apart(cases, load_cases(app, data.test, data.test_dataset or data.dataset))
     if shared := {case.patient for case in cases} & {case.patient for case in test}:
         text = f"{len(shared)} patients have the same name in both folders ('{min(shared)}'): are they others?"
         warnings.warn(text, CaffeWarning, stacklevel=2)
     return Split(cases, test)
+
+
+def _apart(cases: list[Case], test: list[Case]) -> list[Case]:
+    """``test`` with other ids for those that ``cases`` have too, as images of any two data sets may be called 1."""
+    taken = {case.id for case in cases}
+    return [replace(case, id=f"{case.id}~test") if case.id in taken else case for case in test]
 
 
 def read_same_split(folder: RunFolder, app: Application, settings: Settings) -> Split:

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 class Data:
     """Where the images are.
 
-    :param train: the folder; ``test`` a second one of the same layout, or empty: ``train`` is split by patient.
-    :param dataset: the layout, one of the application's.
+    :param train: the folder; ``test`` a second one, or empty: ``train`` is split by patient.
+    :param dataset: the layout of ``train``, one of the application's.
+    :param test_dataset: that of ``test``; empty: the same.
     """
 
     train: str
     test: str = ""
     dataset: str = ""
+    test_dataset: str = ""
 
 
 @dataclass(frozen=True)

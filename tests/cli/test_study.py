@@ -156,6 +156,17 @@ def test_an_unknown_application(monkeypatch, capsys, folder):
     assert error == "Unknown application 'teeth'. There are: interfaces, frames, polyps, embolism, all."
 
 
+def test_the_folder_to_test_on_may_have_another_layout(study, folder, monkeypatch):
+    monkeypatch.setitem(tiny.Tiny.datasets, "other", lambda path: tiny.load(path / "images"))
+    monkeypatch.setattr(tiny.Tiny, "detect", lambda self, path: "other" if (path / "images").exists() else "stripes")
+    tiny.write_data(folder / "more" / "images", patients=2, frames=2)
+    assert study("prepare", *NEW, "--arms", "ip1", "--test-data", "more").returncode == 0
+    assert (folder / "run" / "cases.csv").read_text().count(",test,") == 4
+    text = (folder / "run" / "study.toml").read_text()
+    assert 'dataset = "stripes"' in text
+    assert 'test_dataset = "other"' in text
+
+
 @pytest.fixture
 def whole(monkeypatch, capsys, folder):
     """``caffe-port study STAGE all`` that knows two applications; there are data for one of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from caffe_port import Net
-from caffe_port.errors import DataError, StudyError
+from caffe_port.errors import CaffeWarning, DataError, StudyError
 from caffe_port.study.cases import Candidate, Case, Detection
 from caffe_port.study.detection import detection_metrics, rows_of
 from caffe_port.study.folder import read_table
@@ -193,10 +194,15 @@ def test_a_table_changed_by_hand(study):
 
 
 def test_cases_of_one_name_in_both_folders(make_settings, app, material, tmp_path):
-    """What is found in the one would be taken for what is found in the other."""
-    settings = make_settings(app=app, data="dots").changed("data.test", str(material / "dots"))
-    with pytest.raises(DataError, match=r"dots: 32 cases have a name of --data \('p0_0'\)\. Rename"):
-        read_split(app, settings)
+    """Else what is found in the one would be taken for what is found in the other."""
+    (tmp_path / "more").mkdir()
+    for path in (material / "dots").glob("p[01]_*"):
+        shutil.copy(path, tmp_path / "more")
+    settings = make_settings(app=app, data="dots").changed("data.test", str(tmp_path / "more"))
+    with pytest.warns(CaffeWarning, match="2 patients have the same name in both folders"):
+        split = read_split(app, settings)
+    assert [case.id for case in split.test] == [f"p{patient}_{frame}~test" for patient in (0, 1) for frame in range(4)]
+    assert {case.info["path"] for case in split.test} == {str(p) for p in (tmp_path / "more").iterdir()}
 
 
 def test_lesions_on_one_side_only_are_told_before_candidates_are_looked_for(study, app, monkeypatch, tmp_path):

@@ -35,7 +35,10 @@ def what_was_run(run: Run, application: str, class_names: Sequence[str]) -> Sect
     data, base = (run.metrics.get("settings", key) or {} for key in ("data", "base"))
     sentences = [application]
     if data.get("test"):
-        sentences.append(f"Data (layout {data['dataset']}): trained on {data['train']}, tested on {data['test']}.")
+        layout = data.get("test_dataset") or data["dataset"]
+        sentences.append(
+            f"Trained on {data['train']} (layout {data['dataset']}), tested on {data['test']} (layout {layout})."
+        )
     elif data:
         sentences.append(f"Data (layout {data['dataset']}): {data['train']}, divided by patient for training and test.")
     start = f"pre-trained weights {base['weights']}" if base.get("weights") else "no pre-trained weights"
