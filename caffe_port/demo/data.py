@@ -7,6 +7,7 @@ from pathlib import Path
 from caffe_port.demo import phantoms as interfaces
 from caffe_port.errors import DataError
 from caffe_port.study.embolism import phantoms as embolism
+from caffe_port.study.embolism.volume_files import simpleitk
 from caffe_port.study.frames import generator as frames
 from caffe_port.study.polyps import phantoms as polyps
 from caffe_port.study.prepare import Bars, silent
@@ -29,6 +30,7 @@ def write_phantom_data(folder: Path, patients: int, seed: int = 0, bars: Bars = 
         raise DataError("is not empty.", file=folder, remedy="Choose a new folder.")
     if patients < 4:
         raise DataError(f"{patients} patients are too few to train and to test on.", remedy="Ask for 4 or more.")
+    simpleitk()  # before anything is written
     with bars("Volumes with emboli") as progress:
         embolism.write_phantoms(folder / "embolism", patients, seed, CHEST, SPACING, progress)
     with bars("Videos with polyps") as progress:
