@@ -30,6 +30,11 @@ class Variant:
         return cls(name, arm, init, fraction, draw)
 
     @property
+    def kind(self) -> str:
+        """The name without the part of the training set: ``scratch+xavier``."""
+        return self.name.partition("@")[0]
+
+    @property
     def whole(self) -> bool:
         """Trained on the whole training set with the arm's own initialisation."""
         return not self.init and not self.fraction

@@ -27,7 +27,7 @@ class Run:
         scratch, and the handcrafted competitor last.
     :param missing: arms of the settings that metrics.json lacks.
     :param patients: case -> patient; ``splits``: case -> split; ``cases``: split -> numbers of cases and patients.
-    :param patches: (split, label) -> number.
+    :param patches: of the whole training set: (split, label) -> number.
     :param trained: arm -> how many weights and biases its training changes, where its folder tells.
     """
 
@@ -116,10 +116,17 @@ def read_run(root: str | Path, name: str = "") -> Run:
         patients={row["case"]: row["patient"] for row in rows},
         splits={row["case"]: row["split"] for row in rows},
         cases={split: (len(named), len(set(named))) for split, named in patients.items() if named},
-        patches=dict(Counter((row["split"], row["label"]) for row in read_table(folder.patches(), ("split", "label")))),
+        patches=_patches(folder),
         trained=trained,
         procedural=any(PROCEDURAL in row["case"] for row in rows),
     )
+
+
+def _patches(folder: RunFolder) -> dict[tuple[str, str], int]:
+    """Those of the whole training set; a run of reduced ones alone has none."""
+    table = folder.patches()
+    rows = read_table(table, ("split", "label")) if table.exists() else []
+    return dict(Counter((row["split"], row["label"]) for row in rows))
 
 
 def _trained(folder: RunFolder, names: list[str], base: Mapping[str, Any]) -> dict[str, int]:

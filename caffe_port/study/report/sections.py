@@ -119,20 +119,21 @@ def reduced(run: Run, measure: Measure, place: str, curves: Sequence[Figure] = (
 
     :param place: where the paper has the like; ``curves`` what is to stand before it.
     """
-    of_arm = {v.arm: [w for w in run.variants if w.arm == v.arm and not w.init] for v in run.variants if v.fraction}
-    if not of_arm:
+    of_kind = {v.kind: [w for w in run.variants if w.kind == v.kind] for v in run.variants if v.fraction}
+    if not of_kind:
         return None
     columns = [Column("Arm"), Column("Part of the training set"), Column("Draw"), measure.column()]
     rows = []
-    for variant in sorted((v for group in of_arm.values() for v in group), key=lambda v: (v.arm, _part(v), v.draw)):
+    every = [variant for group in of_kind.values() for variant in group]
+    for variant in sorted(every, key=lambda v: (v.kind, _part(v), int(v.draw or 1))):
         part = Number(f"{100 * _part(variant):g} %", _part(variant))
         draw = variant.draw or ("1" if variant.fraction else "")
         rows.append(
-            [Cell(Variant.parse(variant.arm).title), Cell(numbers=(part,)), Cell(draw), measure.cell(run, variant)]
+            [Cell(Variant.parse(variant.kind).title), Cell(numbers=(part,)), Cell(draw), measure.cell(run, variant)]
         )
     caption = f"{measure.title} by the part of the training set that was used ({place})."
     note = f"In brackets the 95 % interval {measure.interval}."
-    lines = [line for group in of_arm.values() for line in _line(run, group, measure)]
+    lines = [line for group in of_kind.values() for line in _line(run, group, measure)]
     legend = "Bars: 95 % intervals." if any(line.bars for line in lines) else ""
     if any(line.dots for line in lines):
         legend += " Small dots: one random subset each; lines: their means."
@@ -147,9 +148,10 @@ def reduced(run: Run, measure: Measure, place: str, curves: Sequence[Figure] = (
 def by_part(run: Run) -> tuple[list[Variant], str]:
     """The deepest fine-tuning and scratch on every part of the training set, as in Figs. 2b, 4b and 6b; and what the
     caption of their curves says: of several subsets of one size the first is shown."""
-    arms = list(dict.fromkeys(v.arm for v in run.variants if v.fraction))
-    asked = {arm for arm in (*arms[:1], SCRATCH) if arm in arms}
-    shown = [v for v in run.variants if v.arm in asked and not v.init and not v.draw]
+    reduced = [v for v in run.variants if v.fraction]
+    deepest = next((v.kind for v in reduced if v.arm != SCRATCH), None)
+    asked = {deepest, *(v.kind for v in reduced if v.arm == SCRATCH)}
+    shown = [v for v in run.variants if v.kind in asked and not v.draw]
     draws = " Of several random subsets of one size, the first." if any(v.draw for v in run.variants) else ""
     return shown, f"the deepest fine-tuning and scratch by the part of the training set.{draws}"
 
@@ -164,7 +166,7 @@ def _line(run: Run, group: Sequence[Variant], measure: Measure) -> Iterator[figu
     parts = sorted({_part(v) for v in values})
     draws = {part: [v for v in values if _part(v) == part] for part in parts}
     means = [sum(values[v] for v in draws[part]) / len(draws[part]) for part in parts]
-    title, style = Variant.parse(group[0].arm).title, run.styles[group[0].name]
+    title, style = Variant.parse(group[0].kind).title, run.styles[group[0].name]
     if len(values) > len(parts):
         yield figures.Line(title, style, parts, means, dots=[(_part(v), value) for v, value in values.items()])
     elif parts:

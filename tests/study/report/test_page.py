@@ -193,6 +193,26 @@ def test_reduced_training_sets(tmp_path):
     ]
 
 
+def test_a_run_of_reduced_training_sets_alone(tmp_path):
+    """Without the patches of the whole one, and scratch with another initialisation than the net's own."""
+    folder = interfaces_run(tmp_path)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    names = {
+        "conv1-ip1@0.1": "conv1-ip1@0.1",
+        "scratch+xavier@0.1": "scratch@0.1",
+        "scratch+xavier@0.1~10": "scratch@0.1~2",
+    }
+    metrics["arms"] = {name: metrics["arms"][old] for name, old in names.items()}
+    metrics["comparisons"] = []
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "patches.csv").unlink()
+    text = write_report(folder).read_text()
+    assert [row[:3] for row in rows(text, "reduced-table")] == [
+        ["FT: conv1-ip1", "10 %", "1"], ["scratch (xavier)", "10 %", "1"], ["scratch (xavier)", "10 %", "10"],
+    ]  # fmt: skip
+    assert [row[0] for row in rows(text, "splits")] == ["training", "validation", "test"]
+
+
 def test_roc_curves_of_reduced_training_sets(tmp_path):
     text = write_report(frames_run(tmp_path)).read_text()
     svg = re.search(r'id="reduced-curves".*?</figure>', text, re.DOTALL)[0]
