@@ -22,11 +22,10 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from caffe_port import rng
 from caffe_port.errors import DataError
 from caffe_port.files import atomic_write
+from caffe_port.study.procedural import PREFIX, new_folder, write_note
 
 #: Rows and columns of a phantom, and the side of its pixels.
 HEIGHT, WIDTH, MM_PER_PIXEL = 200, 200, 0.06
-PREFIX = "procedural"
-NOTE = "PROCEDURAL.txt"
 #: Columns between two points of a trace.
 _STEP = 10
 
@@ -114,6 +113,7 @@ def write_phantoms(folder: str | Path, exams: int, images: int, seed: int = 0) -
     :raises DataError: a file cannot be written.
     """
     folder = Path(folder)
+    write_note(folder, "phantoms")
     rows = []
     for exam in range(exams):
         artery = Artery.of_exam(seed, exam)
@@ -125,15 +125,11 @@ def write_phantoms(folder: str | Path, exams: int, images: int, seed: int = 0) -
     table = io.StringIO(newline="")
     csv.writer(table).writerows([("id", "exam", "mm_per_px"), *rows])
     _write(folder / "cases.csv", table.getvalue().encode())
-    _write(folder / NOTE, b"Procedural phantoms, made by formulas by caffe_port. Results on them are no evidence.\n")
 
 
 def _write_case(folder: Path, phantom: Phantom) -> None:
     """``<ID>.CRI``, a TIFF image, and ``<ID>.scl``, the points of both traces in turn, counted from 1."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"The folder cannot be made: {error.strerror}.", file=folder) from None
+    new_folder(folder)
     x = np.arange(5, WIDTH - 5, _STEP)
     points = np.stack([np.repeat(x, 2), np.stack([phantom.li[x], phantom.ma[x]], axis=1).ravel()])
     matlab = io.BytesIO()

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from caffe_port import rng
-from caffe_port.demo.phantoms import HEIGHT, MM_PER_PIXEL, NOTE, PREFIX, WIDTH, Artery, write_phantoms
+from caffe_port.demo.phantoms import HEIGHT, MM_PER_PIXEL, WIDTH, Artery, write_phantoms
 from caffe_port.errors import DataError
 from caffe_port.study.interfaces.loaders import detect_dataset, load_cyprus
 from caffe_port.study.interfaces.traces import traces_of
+from caffe_port.study.procedural import NOTE, PREFIX
 
 
 @pytest.mark.parametrize("exam", range(6))

@@ -17,7 +17,7 @@ from caffe_port.errors import DataError
 from caffe_port.study.cases import Case
 from caffe_port.study.embolism.volume_files import SUFFIXES, read_labels
 from caffe_port.study.embolism.volumes import clot_numbers
-from caffe_port.study.files import require_folder
+from caffe_port.study.files import require_folder, usable_id
 
 #: An empty file beside a volume that has no label because it has no emboli.
 NO_EMBOLI = "no-emboli"
@@ -126,8 +126,9 @@ def _cases(
     for patient, image, label in found:
         numbers = clot_numbers(read_labels(label, clots)) if label else []
         info = {"image": str(image), "slices": slices, "label": str(label or ""), "clots": clots}
-        id_ = re.sub(r"[^\w.+-]", "_", patient)
-        cases.append(Case(id_, patient, info=info, lesions=tuple(f"{patient}/{number}" for number in numbers)))
+        cases.append(
+            Case(usable_id(patient), patient, info=info, lesions=tuple(f"{patient}/{number}" for number in numbers))
+        )
     return cases
 
 

@@ -15,13 +15,11 @@ from scipy import ndimage
 
 from caffe_port import rng
 from caffe_port.errors import DataError
-from caffe_port.files import atomic_write
 from caffe_port.study.cases import Progress
 from caffe_port.study.embolism.volume_files import write_volume
 from caffe_port.study.embolism.volumes import Volume
+from caffe_port.study.procedural import PREFIX, new_folder, write_note
 
-PREFIX = "procedural"
-NOTE = "PROCEDURAL.txt"
 #: z, y, x.
 SIZE = (128, 160, 192)
 #: Every such patient has no embolus.
@@ -54,18 +52,13 @@ def write_phantoms(
             remedy="Ask for one or more, of at least 60 mm along every axis and voxels of at most 2 mm.",
         )
     folder = Path(folder)
+    write_note(folder, "CT volumes")
     for number in range(patients):
         hu, labels = phantom(seed, number, size_voxels, spacing_mm)
-        target = folder / f"{PREFIX}_{number:03d}"
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"The folder cannot be made: {error.strerror}.", file=target) from None
+        target = new_folder(folder / f"{PREFIX}_{number:03d}")
         write_volume(target / "volume.nii.gz", hu, spacing_mm)
         write_volume(target / "label.nii.gz", labels, spacing_mm)
         progress(number + 1, patients)
-    with atomic_write(folder / NOTE, DataError) as file:
-        file.write(b"Procedural CT volumes, drawn by formulas by caffe_port. Results on them are no evidence.\n")
 
 
 def phantom(seed: int, number: int, size: tuple[int, int, int] = SIZE, spacing: float = 1.0) -> tuple[np.ndarray, ...]:

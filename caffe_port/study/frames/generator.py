@@ -20,10 +20,9 @@ from caffe_port.errors import DataError
 from caffe_port.files import atomic_write
 from caffe_port.study.cases import Progress
 from caffe_port.study.frames.colon import Colon, View, floats
+from caffe_port.study.procedural import PREFIX, new_folder, write_note
 
 SIZE = (500, 350)
-PREFIX = "procedural"
-NOTE = "PROCEDURAL.txt"
 Trouble = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -47,13 +46,9 @@ def write_frames(
             remedy="Ask for one or more of each and at least 32 pixels.",
         )
     folder = Path(folder)
-    try:
-        for name in ("informative", "non-informative"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"The folder cannot be made: {error.strerror}.", file=folder) from None
-    with atomic_write(folder / NOTE, DataError) as file:
-        file.write(b"Procedural frames, drawn by formulas by caffe_port. Results on them are no evidence.\n")
+    write_note(folder, "frames")
+    for name in ("informative", "non-informative"):
+        new_folder(folder / name)
     for video in range(videos):
         camera = Camera(seed, video, size)
         for number in range(frames):

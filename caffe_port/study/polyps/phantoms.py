@@ -21,10 +21,9 @@ from caffe_port.files import atomic_write
 from caffe_port.study.cases import Progress
 from caffe_port.study.frames.colon import LENGTH, Colon, View, floats
 from caffe_port.study.polyps.lesions import SPECK
+from caffe_port.study.procedural import PREFIX, new_folder, write_note
 
 SIZE = (320, 256)
-PREFIX = "procedural"
-NOTE = "PROCEDURAL.txt"
 #: Radii of the tube that the camera moves on per frame.
 _SPEED = 0.04
 #: A polyp is marked when it covers this part of a frame and the camera is so near to it: nobody marks the sliver that a
@@ -55,21 +54,17 @@ def write_phantoms(
             remedy="Ask for one or more of each and at least 64 pixels.",
         )
     folder = Path(folder)
+    write_note(folder, "frames")
     for video in range(videos):
         scope = Scope(seed, video, size)
         inside = folder / f"{PREFIX}_v{video:02d}"
-        try:
-            for name in ("images", "masks"):
-                (inside / name).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"The folder cannot be made: {error.strerror}.", file=inside) from None
+        for name in ("images", "masks"):
+            new_folder(inside / name)
         for number in range(frames):
             for name, image in zip(("images", "masks"), scope.frame(number), strict=True):
                 with atomic_write(inside / name / f"{PREFIX}_{number:04d}.png", DataError) as file:
                     file.write(cv2.imencode(".png", image)[1].tobytes())
             progress(video * frames + number + 1, videos * frames)
-    with atomic_write(folder / NOTE, DataError) as file:
-        file.write(b"Procedural frames, drawn by formulas by caffe_port. Results on them are no evidence.\n")
 
 
 class Scope:

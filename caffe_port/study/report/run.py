@@ -11,11 +11,10 @@ from typing import Any
 from caffe_port.errors import StudyError
 from caffe_port.net.summary import summarize
 from caffe_port.study.folder import RunFolder, read_record, read_table
+from caffe_port.study.procedural import PREFIX
 from caffe_port.study.report.blocks import Metrics
 from caffe_port.study.report.names import HANDCRAFTED, SCRATCH, Style, Variant, styles
 
-#: Generated cases are called so by what generates them; the page then says that they are.
-PROCEDURAL = "procedural"
 _SPLITS = ("train", "val", "test")
 
 
@@ -118,7 +117,7 @@ def read_run(root: str | Path, name: str = "") -> Run:
         cases={split: (len(named), len(set(named))) for split, named in patients.items() if named},
         patches=_patches(folder),
         trained=trained,
-        procedural=any(PROCEDURAL in row["case"] for row in rows),
+        procedural=any(PREFIX in row["case"] for row in rows),
     )
 
 
