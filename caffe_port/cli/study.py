@@ -168,7 +168,10 @@ def _whole(function: Callable[[Study], None], flags: dict[str, Any], display: Di
     if function.__name__ in ("report", "run") and len(failed) < len(parts):
         from caffe_port.study.report import write_whole_report
 
-        click.echo(write_whole_report(Path(flags["out"])))
+        try:
+            click.echo(write_whole_report(Path(flags["out"])))
+        except CaffeError as error:
+            failed.append(f"the report: {error}")
     if failed:
         raise StudyError(f"Of the whole study failed: {' '.join(failed)}")
 

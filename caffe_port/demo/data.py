@@ -23,13 +23,13 @@ CHEST, SPACING = (64, 72, 80), 1.25
 def write_phantom_data(folder: Path, patients: int, seed: int = 0, bars: Bars = silent) -> None:
     """Write data of ``patients`` (exams, videos) for each application, in folders of ``folder`` that have their names.
 
-    :raises DataError: there is something in ``folder``, fewer than four patients are asked for, SimpleITK is not
+    :raises DataError: there is something in ``folder``, fewer than six patients are asked for, SimpleITK is not
         installed, or a file cannot be written.
     """
     if folder.exists() and any(folder.iterdir()):
         raise DataError("is not empty.", file=folder, remedy="Choose a new folder.")
-    if patients < 4:
-        raise DataError(f"{patients} patients are too few to train and to test on.", remedy="Ask for 4 or more.")
+    if patients < 6:
+        raise DataError(f"{patients} patients are too few to train and to test on.", remedy="Ask for 6 or more.")
     simpleitk()  # before anything is written
     with bars("Volumes with emboli") as progress:
         embolism.write_phantoms(folder / "embolism", patients, seed, CHEST, SPACING, progress)

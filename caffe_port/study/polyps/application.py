@@ -129,7 +129,8 @@ def _check(settings: Settings) -> None:
         "width": 64 <= app["width"] <= 2048,
         "scales": bool(app["scales"]) and all(type(x) in (int, float) and 0 < x <= 4 for x in app["scales"]),
         "shift": 0 <= app["shift"] <= 1,
-        **{name: app[name] > 0 for name in ("trees", "candidates")},
+        "trees": 0 < app["trees"] <= 10_000,
+        "candidates": app["candidates"] > 0,
         "edge_pixels": 0 < app["edge_pixels"] <= 30_000,
         "boundary_pixels": app["boundary_pixels"] > 1,
     }

@@ -153,6 +153,7 @@ def test_metrics_count_polyps_and_frames(settings, make_case):
     [
         ("width", 10),
         ("width", 10**6),
+        ("trees", 10**7),
         ("scales", [-1.0]),
         ("scales", [1.0, "a"]),
         ("scales", [1000.0]),
